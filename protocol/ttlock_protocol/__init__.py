@@ -1,0 +1,1 @@
+"""TTLock V3 protocol, sans-IO."""
