@@ -163,6 +163,13 @@ class KeysRejected(JobError):
     hint = "The lock was reset or paired anew: import its current keys with `ttlock-agent keys import`."
 
 
+class LockMisunderstood(JobError):
+    """The lock answered in a way that no known firmware does."""
+
+    code = "lock_misunderstood"
+    hint = "Send a support bundle; the lock's firmware may be newer than this agent."
+
+
 class JobExpired(JobError):
     """The deadline passed before the job could be proved."""
 
@@ -179,12 +186,49 @@ class OutcomeUnknown(JobError):
     hint = "Do not repeat it blindly: ask for `passcode.list`, which reads the lock."
 
 
+class NoSuchJob(JobError):
+    """The journal knows no job of that id."""
+
+    code = "no_such_job"
+    hint = "Ask for the list of jobs; the id is the `job` of the answer `accepted`."
+
+
+class IllegalMove(JobError):
+    """A job cannot go from its present state to the one asked for."""
+
+    code = "illegal_move"
+    hint = "The job has moved on meanwhile: ask for its present state."
+
+
+class JournalProblem(StrEnum):
+    """What keeps the journal from working."""
+
+    DISK_FULL = "disk_full"
+    NOT_WRITABLE = "not_writable"
+    IO_ERROR = "io_error"
+    CORRUPT = "corrupt"
+    BUSY = "busy"
+    NEWER_VERSION = "newer_version"
+    CLOSED = "closed"
+    OTHER = "other"
+
+
 class JournalError(AgentError):
-    """The job journal cannot be read or written."""
+    """The job journal cannot be read or written; ``problem`` names the cause."""
 
     code = "journal"
     exit_code = EX_UNAVAILABLE
     hint = "Check free space and permissions of the state directory."
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        problem: JournalProblem = JournalProblem.OTHER,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.problem = problem
 
 
 class JournalLocked(JournalError):

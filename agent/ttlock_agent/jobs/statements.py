@@ -1,0 +1,97 @@
+"""The parts transactions are made of. All run on the journal's thread, within a transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from ttlock_agent.errors import NoSuchJob
+from ttlock_agent.jobs.model import Job, Move, WantedPasscode, moved
+from ttlock_agent.jobs.rows import SealedRows, insert, publication_row, to_micros
+from ttlock_agent.publication import Publication
+
+
+class Statements:
+    """Those that write sealed rows."""
+
+    def __init__(self, rows: SealedRows) -> None:
+        self._rows = rows
+
+    def insert_job(self, connection: sqlite3.Connection, job: Job, fingerprint: bytes) -> None:
+        """Write a job for the first time."""
+        insert(connection, "jobs", self._rows.job_row(job) | {"fingerprint": fingerprint})
+        _log_transition(connection, job)
+
+    def move_job(
+        self, connection: sqlite3.Connection, job_id: str, move: Move, now: datetime
+    ) -> Job:
+        """Take a job one step on from where the journal has it.
+
+        Raises ``NoSuchJob`` or ``IllegalMove``.
+        """
+        row = one(connection, "SELECT * FROM jobs WHERE id = ?", job_id)
+        if row is None:
+            raise NoSuchJob(f"There is no job {job_id!r}.")
+        job = moved(self._rows.job_of(row), move, now)
+        connection.execute(
+            "UPDATE jobs SET state = :state, reason = :reason, is_sent = :is_sent, "
+            "not_before_at = :not_before_at, attempts = :attempts, updated_at = :updated_at, "
+            "sealed_result = :sealed_result, error = :error, "
+            "sealed_params = CASE WHEN :is_final THEN NULL ELSE sealed_params END WHERE id = :id",
+            self._rows.step_row(job) | {"id": job.id, "is_final": job.is_final},
+        )
+        _log_transition(connection, job)
+        return job
+
+    def put_wanted(
+        self, connection: sqlite3.Connection, entries: Iterable[WantedPasscode], now: datetime
+    ) -> int:
+        """Write the wishes nobody overtook; return how many."""
+        written = 0
+        for entry in entries:
+            if self._is_current(connection, entry):
+                # Replacing gives a new revision, for it is the table's AUTOINCREMENT key.
+                row = self._rows.wanted_row(entry, now)
+                insert(connection, "wanted", row, or_replace=True)
+                written += 1
+        return written
+
+    def drop_wanted(self, connection: sqlite3.Connection, entry: WantedPasscode) -> int:
+        """Delete a wish unless somebody overtook it; return how many that were."""
+        if not self._is_current(connection, entry):
+            return 0
+        return connection.execute(
+            "DELETE FROM wanted WHERE lock = ? AND digits_hash = ?",
+            [entry.lock, self._rows.digits_hash(entry.lock, entry.digits)],
+        ).rowcount
+
+    def _is_current(self, connection: sqlite3.Connection, entry: WantedPasscode) -> bool:
+        if entry.revision == 0:
+            return True
+        sql = "SELECT 1 FROM wanted WHERE lock = ? AND digits_hash = ? AND revision = ?"
+        digits_hash = self._rows.digits_hash(entry.lock, entry.digits)
+        return one(connection, sql, entry.lock, digits_hash, entry.revision) is not None
+
+
+def one(connection: sqlite3.Connection, sql: str, *values: object) -> sqlite3.Row | None:
+    """Return the first row, if there is one."""
+    row: sqlite3.Row | None = connection.execute(sql, values).fetchone()
+    return row
+
+
+def _log_transition(connection: sqlite3.Connection, job: Job) -> None:
+    connection.execute(
+        "INSERT INTO transitions SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3, ?4, ?5 "
+        "FROM transitions WHERE job_id = ?1",
+        [job.id, to_micros(job.updated_at), job.state, job.reason, job.is_sent],
+    )
+
+
+def post(
+    connection: sqlite3.Connection, publications: Sequence[Publication], now: datetime
+) -> None:
+    """Append messages to the outbox."""
+    for publication in publications:
+        row = publication_row(publication) | {"queued_at": to_micros(now)}
+        insert(connection, "outbox", row)

@@ -1,0 +1,387 @@
+"""The journal: what was asked, wanted, done and said, each step one transaction.
+
+A step is written *before* the act it permits: accept before the acknowledgement, ``is_sent`` before
+the bytes go out, an answer together with the move it reports. So after a crash at any point the
+journal holds everything that may have happened.
+"""
+
+from __future__ import annotations
+
+import hmac
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from uuid import uuid4
+
+from ttlock_agent.clock import Clock
+from ttlock_agent.errors import JobRejected, Rejection
+from ttlock_agent.jobs.database import Database
+from ttlock_agent.jobs.model import (
+    FINAL_STATES,
+    Accepted,
+    Job,
+    JobState,
+    Move,
+    NewJob,
+    Transition,
+    WantedPasscode,
+    accepted_job,
+)
+from ttlock_agent.jobs.rows import (
+    SealedRows,
+    from_micros,
+    insert,
+    publication_of,
+    to_micros,
+    transition_of,
+)
+from ttlock_agent.jobs.statements import Statements, one, post
+from ttlock_agent.publication import Publication
+from ttlock_agent.vault import Vault
+
+T = TypeVar("T")
+
+Outbox = Callable[[Job], Sequence[Publication]]
+"""Says what to publish about a job; called within the transaction, on the journal's thread, so it
+must be pure."""
+
+OUTBOX_PAGE = 100
+"""Messages handed to the publisher at once: enough to keep a broker busy, little to hold."""
+
+_VAULT_CHECK = "vault-check"
+"""Name of the secret that tells at start whether the vault's key fits the journal."""
+# The very words of the partial index, else SQLite does not use it.
+_IS_OPEN = "state IN ('accepted', 'waiting', 'working', 'unknown')"
+_FINAL_LIST = ", ".join(f"'{state}'" for state in sorted(FINAL_STATES))
+
+
+def no_publications(_: Job) -> Sequence[Publication]:
+    """Say nothing."""
+    return ()
+
+
+def _new_id() -> str:
+    return uuid4().hex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxEntry:
+    """A message that the broker has not confirmed yet."""
+
+    id: int
+    publication: Publication
+    queued_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What a lock said when it was last asked."""
+
+    value: Any
+    as_of: datetime
+
+
+class Journal:
+    """The agent's memory. Every method may raise ``JournalError``; then nothing was changed.
+
+    A cancelled call may have been carried out or not.
+    """
+
+    def __init__(
+        self, database: Database, vault: Vault, clock: Clock, new_id: Callable[[], str]
+    ) -> None:
+        self._database = database
+        self._rows = SealedRows(vault)
+        self._statements = Statements(self._rows)
+        self._vault = vault
+        self._clock = clock
+        self._new_id = new_id
+
+    @classmethod
+    async def open(
+        cls, directory: Path, vault: Vault, clock: Clock, *, new_id: Callable[[], str] = _new_id
+    ) -> Self:
+        """Open or create the journal in ``directory``, which must exist.
+
+        Raises ``JournalLocked`` if another agent owns it, ``JournalError`` if it cannot be used,
+        ``VaultError`` if its secrets were sealed with another key.
+        """
+        database = await Database.open(directory, clock.now())
+        journal = cls(database, vault, clock, new_id)
+        try:
+            if await journal.secret(_VAULT_CHECK) is None:
+                await journal.put_secret(_VAULT_CHECK, b"")
+        except BaseException:
+            await database.close()
+            raise
+        return journal
+
+    async def close(self) -> None:
+        """Release file and lock. Closing twice is harmless."""
+        await self._database.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @property
+    def set_aside(self) -> Path | None:
+        """Where a damaged journal was put at opening; then this one began empty."""
+        return self._database.set_aside
+
+    # Jobs.
+
+    async def accept(
+        self,
+        new: NewJob,
+        *,
+        wanted: Sequence[WantedPasscode] = (),
+        outbox: Outbox = no_publications,
+    ) -> Accepted:
+        """Make a job of a request, or find the one it made before.
+
+        ``wanted`` is written for a new job only and gets its id; ``outbox`` is asked in both cases,
+        so that a repeat is answered again. Raises ``JobRejected`` (conflict) if the id was used for
+        another request.
+        """
+        fingerprint = self._rows.fingerprint(new)
+        now = self._clock.now()
+
+        def change(connection: sqlite3.Connection) -> Accepted:
+            row = one(connection, "SELECT * FROM jobs WHERE request_id = ?", new.request_id)
+            if row is None:
+                job = accepted_job(new, self._new_id(), now)
+                self._statements.insert_job(connection, job, fingerprint)
+                owned = [replace(entry, job_id=job.id) for entry in wanted]
+                self._statements.put_wanted(connection, owned, now)
+            elif hmac.compare_digest(row["fingerprint"], fingerprint):
+                job = self._rows.job_of(row)
+            else:
+                raise JobRejected(
+                    f"The request id {new.request_id!r} was used before, with other content.",
+                    reason=Rejection.CONFLICT,
+                    hint="Give every new request an id of its own.",
+                )
+            post(connection, outbox(job), now)
+            return Accepted(job=job, is_new=row is None)
+
+        return await self._database.write(change)
+
+    async def move(
+        self,
+        job_id: str,
+        move: Move,
+        *,
+        wanted: Sequence[WantedPasscode] = (),
+        outbox: Outbox = no_publications,
+    ) -> Job:
+        """Take a job one step on; see :meth:`move_many`."""
+        (job,) = await self.move_many({job_id: move}, wanted=wanted, outbox=outbox)
+        return job
+
+    async def move_many(
+        self,
+        moves: Mapping[str, Move],
+        *,
+        wanted: Sequence[WantedPasscode] = (),
+        outbox: Outbox = no_publications,
+    ) -> list[Job]:
+        """Take several jobs one step on, all or none, and return them in the same order.
+
+        The present state in the journal decides, not what the caller remembers: raises
+        ``IllegalMove`` or ``NoSuchJob``. A job that becomes final loses its parameters; see
+        :meth:`sweep`.
+        """
+        now = self._clock.now()
+
+        def change(connection: sqlite3.Connection) -> list[Job]:
+            jobs = [
+                self._statements.move_job(connection, job_id, move, now)
+                for job_id, move in moves.items()
+            ]
+            self._statements.put_wanted(connection, wanted, now)
+            for job in jobs:
+                post(connection, outbox(job), now)
+            return jobs
+
+        return await self._database.write(change)
+
+    async def job(self, job_id: str) -> Job | None:
+        """Return the job of that id."""
+        return await self._read_job("id", job_id)
+
+    async def job_by_request(self, request_id: str) -> Job | None:
+        """Return the job that a request made."""
+        return await self._read_job("request_id", request_id)
+
+    async def open_jobs(self, lock: str | None = None) -> list[Job]:
+        """Return what is left to do, of one lock or all: highest priority first, then oldest."""
+        of_lock, values = ("AND lock = ?", [lock]) if lock is not None else ("", [])
+        return await self._read_jobs(
+            f"WHERE {_IS_OPEN} {of_lock} ORDER BY priority DESC, seq", values
+        )
+
+    async def interrupted(self) -> list[Job]:
+        """Return the jobs that were ``working`` when the agent died; ask right after opening.
+
+        ``model.after_interruption`` says where each of them goes.
+        """
+        return await self._read_jobs("WHERE state = 'working' ORDER BY seq", ())
+
+    async def recent(self, limit: int) -> list[Job]:
+        """Return the jobs accepted last, the youngest first."""
+        return await self._read_jobs("ORDER BY seq DESC LIMIT ?", [limit])
+
+    async def counts(self) -> dict[JobState, int]:
+        """Return how many jobs there are in each state."""
+
+        def query(connection: sqlite3.Connection) -> dict[JobState, int]:
+            rows = connection.execute("SELECT state, count(*) FROM jobs GROUP BY state")
+            return dict.fromkeys(JobState, 0) | {JobState(state): count for state, count in rows}
+
+        return await self._database.read(query)
+
+    async def transitions(self, job_id: str) -> list[Transition]:
+        """Return the audit trail of a job, oldest first; empty once pruned."""
+        sql = "SELECT * FROM transitions WHERE job_id = ? ORDER BY number"
+        return await self._read_all(sql, [job_id], transition_of)
+
+    # Desired state.
+
+    async def wanted(self, lock: str) -> list[WantedPasscode]:
+        """Return what is wanted on a lock, the oldest wish first."""
+        sql = "SELECT * FROM wanted WHERE lock = ? ORDER BY revision"
+        return await self._read_all(sql, [lock], self._rows.wanted_of)
+
+    async def put_wanted(self, entries: Sequence[WantedPasscode]) -> int:
+        """Write wishes, replacing those for the same digits; return how many were written.
+
+        An entry whose ``revision`` is no longer the present one is left out.
+        """
+        now = self._clock.now()
+        return await self._database.write(lambda c: self._statements.put_wanted(c, entries, now))
+
+    async def forget_wanted(self, entries: Sequence[WantedPasscode]) -> int:
+        """Drop wishes, by the same rule of revisions; return how many were dropped."""
+
+        def change(connection: sqlite3.Connection) -> int:
+            return sum(self._statements.drop_wanted(connection, entry) for entry in entries)
+
+        return await self._database.write(change)
+
+    # Memory of locks; secrets.
+
+    async def remember_lock(self, lock: str, kind: str, value: object, as_of: datetime) -> None:
+        """Keep what a lock said, replacing what it said before; ``value`` is anything for JSON."""
+        row = {
+            "lock": lock,
+            "kind": kind,
+            "sealed_value": self._rows.seal_json(f"memory/{lock}/{kind}", value),
+            "as_of": to_micros(as_of),
+        }
+        await self._replace("lock_memory", row)
+
+    async def last_known(self, lock: str, kind: str) -> Known | None:
+        """Return what :meth:`remember_lock` kept."""
+        sql = "SELECT sealed_value, as_of FROM lock_memory WHERE lock = ? AND kind = ?"
+        row = await self._database.read(lambda c: one(c, sql, lock, kind))
+        if row is None:
+            return None
+        value = self._rows.open_json(f"memory/{lock}/{kind}", row["sealed_value"])
+        return Known(value=value, as_of=from_micros(row["as_of"]))
+
+    async def put_secret(self, name: str, value: bytes) -> None:
+        """Keep a secret, such as the keys of a lock."""
+        row = {"name": name, "sealed_value": self._vault.seal(f"secret/{name}", value)}
+        await self._replace("secrets", row)
+
+    async def secret(self, name: str) -> bytes | None:
+        """Return what :meth:`put_secret` kept."""
+        sql = "SELECT sealed_value FROM secrets WHERE name = ?"
+        row = await self._database.read(lambda c: one(c, sql, name))
+        return None if row is None else self._vault.open(f"secret/{name}", row["sealed_value"])
+
+    # Outbox.
+
+    async def post(self, publications: Sequence[Publication]) -> None:
+        """Queue messages that belong to no move, such as the refusal of a request."""
+        now = self._clock.now()
+        await self._database.write(lambda c: post(c, publications, now))
+
+    async def outbox(self, *, after: int = 0, limit: int = OUTBOX_PAGE) -> list[OutboxEntry]:
+        """Return messages still to be published, in order, beginning after entry ``after``."""
+        return await self._read_all(
+            "SELECT * FROM outbox WHERE id > ? ORDER BY id LIMIT ?", [after, limit], _entry_of
+        )
+
+    async def outbox_done(self, *entry_ids: int) -> None:
+        """Drop messages that the broker has confirmed."""
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "DELETE FROM outbox WHERE id = ?", [(entry_id,) for entry_id in entry_ids]
+            )
+
+        await self._database.write(change)
+
+    # Housekeeping.
+
+    async def sweep(self) -> bool:
+        """Wipe the write-ahead log, which still holds sealed values that were deleted.
+
+        To be called when the agent falls idle, such as after a visit to a lock; it costs two more
+        writes to the disk. False if another program reads the journal just now: try again later.
+        """
+        return await self._database.checkpoint()
+
+    async def prune(self, before: datetime) -> int:
+        """Drop the audit trail of jobs that were final ``before``; return the lines dropped.
+
+        The jobs stay: a request repeated years later must still get its one answer.
+        """
+
+        def change(connection: sqlite3.Connection) -> int:
+            return connection.execute(
+                "DELETE FROM transitions WHERE job_id IN "  # noqa: S608 - our own state names
+                f"(SELECT id FROM jobs WHERE state IN ({_FINAL_LIST}) AND updated_at < ?)",
+                [to_micros(before)],
+            ).rowcount
+
+        return await self._database.write(change)
+
+    # Short forms.
+
+    async def _read_all(
+        self, sql: str, values: Sequence[object], convert: Callable[[sqlite3.Row], T]
+    ) -> list[T]:
+        return await self._database.read(
+            lambda connection: [convert(row) for row in connection.execute(sql, values)]
+        )
+
+    async def _read_jobs(self, clauses: str, values: Sequence[object]) -> list[Job]:
+        sql = f"SELECT * FROM jobs {clauses}"  # noqa: S608 - the clauses are constants above
+        return await self._read_all(sql, values, self._rows.job_of)
+
+    async def _read_job(self, column: str, value: str) -> Job | None:
+        jobs = await self._read_jobs(f"WHERE {column} = ?", [value])
+        return jobs[0] if jobs else None
+
+    async def _replace(self, table: str, row: dict[str, Any]) -> None:
+        await self._database.write(lambda c: insert(c, table, row, or_replace=True))
+
+
+def _entry_of(row: sqlite3.Row) -> OutboxEntry:
+    return OutboxEntry(
+        id=row["id"], publication=publication_of(row), queued_at=from_micros(row["queued_at"])
+    )
