@@ -14,6 +14,7 @@ from typing import (
     ClassVar,
     Final,
     Generic,
+    Literal,
     Self,
     TypeVar,
     dataclass_transform,
@@ -121,11 +122,14 @@ def field(
     )
 
 
-def const(value: int, *, size: int = 1) -> Any:
-    """Declare a number that is always there and tells layouts of one opcode apart."""
+def const(value: int, *, size: int = 1, init: Literal[False] = False) -> Any:
+    """Declare a number that is always there and tells layouts of one opcode apart.
+
+    ``init`` is for type checkers: the number is never an argument.
+    """
     return dataclasses.field(
         default=value,
-        init=False,
+        init=init,
         repr=False,
         metadata={_WIRE: _Field(_Const(value, size), is_optional=False, when=None)},
     )

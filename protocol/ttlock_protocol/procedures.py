@@ -29,7 +29,9 @@ MAX_PASSCODES: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Await:
-    """Wait for another answer to the request sent last, without sending anything."""
+    """Wait up to ``timeout_s`` for another answer to the last request, without sending anything."""
+
+    timeout_s: float
 
 
 Step = Request[Any] | Await

@@ -1,0 +1,121 @@
+"""One connection to one lock, and what can be done in it.
+
+A visit authenticates once, when something first needs it, and remembers what it has read so that no
+round trip is made twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+from typing import Final, TypeVar
+
+from ttlock_agent.clock import Clock
+from ttlock_agent.link import LinkFactory
+from ttlock_agent.lock.client import LockClient
+from ttlock_agent.lock.passcodes import Listing
+from ttlock_protocol.errors import CommandRefused, Refusal
+from ttlock_protocol.keys import LockKeys
+from ttlock_protocol.message import Auth, Request, Response
+from ttlock_protocol.messages.clock import GetClock, SetClock
+from ttlock_protocol.procedures import Procedure, authenticate_admin, list_passcodes
+from ttlock_protocol.session import Session
+
+R = TypeVar("R", bound=Response)
+T = TypeVar("T")
+
+CONNECT_TIMEOUT_S: Final = 20.0
+"""A dozing lock advertises every ten seconds at worst; this hears two of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockProfile:
+    """What the agent knows of a lock before it visits it."""
+
+    id: str
+    address: str
+    zone: tzinfo
+    keys: LockKeys = field(repr=False)
+    clock_tolerance_s: float
+    response_timeout_s: float
+    connect_timeout_s: float = CONNECT_TIMEOUT_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockReading:
+    """How far a lock's clock was off: positive when it was fast, ``None`` when it held no time."""
+
+    error_s: float | None
+    read_at: datetime
+
+
+class Visit:
+    """An open connection; made by :func:`visit_lock`."""
+
+    def __init__(self, client: LockClient, profile: LockProfile, clock: Clock) -> None:
+        self._client = client
+        self._profile = profile
+        self._clock = clock
+        self._is_admin = False
+        self._listing: Listing | None = None
+
+    @property
+    def round_trips(self) -> int:
+        """Requests sent so far."""
+        return self._client.round_trips
+
+    async def ask(self, request: Request[R]) -> R:
+        """Send one request, authenticating first where it needs that; raises like the client."""
+        await self._authenticate(request.auth)
+        return await self._client.request(request)
+
+    async def run(self, procedure: Procedure[T], *, auth: Auth) -> T:
+        """Drive a procedure, authenticating first where it needs that."""
+        await self._authenticate(auth)
+        return await self._client.run(procedure)
+
+    async def read_clock(self) -> ClockReading | None:
+        """Measure the lock's clock; ``None`` for a lock that has none."""
+        try:
+            answer = await self.ask(GetClock())
+        except CommandRefused as refused:
+            if refused.refusal != Refusal.NOT_SUPPORTED:
+                raise
+            return None
+        now = self._clock.now()
+        if answer.local_time is None:
+            return ClockReading(error_s=None, read_at=now)
+        here = now.astimezone(self._profile.zone).replace(tzinfo=None)
+        return ClockReading(error_s=(answer.local_time - here).total_seconds(), read_at=now)
+
+    async def set_clock(self) -> None:
+        """Set the lock's clock to this machine's time in the lock's zone."""
+        here = self._clock.now().astimezone(self._profile.zone)
+        await self.ask(SetClock(local_time=here.replace(tzinfo=None, microsecond=0)))
+
+    async def passcodes(self, *, is_fresh: bool) -> Listing:
+        """List what the lock holds; without ``is_fresh`` an earlier listing of this visit will do."""
+        if self._listing is None or is_fresh:
+            self._listing = await self.run(list_passcodes(), auth=Auth.ADMIN)
+        return self._listing
+
+    async def _authenticate(self, auth: Auth) -> None:
+        if auth is Auth.ADMIN and not self._is_admin:
+            await self._client.run(authenticate_admin(self._profile.keys))
+            self._is_admin = True
+
+
+@asynccontextmanager
+async def visit_lock(
+    factory: LinkFactory, profile: LockProfile, clock: Clock
+) -> AsyncGenerator[Visit]:
+    """Connect, and disconnect whatever happens; raises a ``LinkError`` when there is no way in."""
+    link = await factory.connect(profile.address, timeout_s=profile.connect_timeout_s)
+    try:
+        session = Session(key=profile.keys.aes_key, version=profile.keys.version)
+        client = LockClient(link, session, response_timeout_s=profile.response_timeout_s)
+        yield Visit(client, profile, clock)
+    finally:
+        await link.close()
