@@ -1,0 +1,1 @@
+"""MQTT in and out: the only folder that speaks to a broker."""

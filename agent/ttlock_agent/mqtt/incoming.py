@@ -1,0 +1,86 @@
+"""Messages from the broker, and the bounded queue in which they wait to be taken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """One message from the broker, which keeps it until ``ack`` (unless ``qos`` is 0).
+
+    ``is_retained``: a replay of something said earlier. ``is_duplicate``: delivered before, and not
+    acknowledged then. ``response_topic`` and ``correlation_data`` exist in MQTT 5 only.
+    """
+
+    topic: str
+    payload: bytes = field(repr=False)
+    qos: int
+    is_retained: bool
+    is_duplicate: bool
+    response_topic: str | None
+    correlation_data: bytes | None = field(repr=False)
+    send_ack: Callable[[], None] = field(repr=False)
+
+    async def ack(self) -> None:
+        """Tell the broker to forget the message: only once it is safe with us.
+
+        Does nothing when the connection it came on is gone; the broker then delivers it again.
+        """
+        self.send_ack()
+
+
+class IncomingQueue:
+    """First in, first out; at most ``limit`` messages; one consumer.
+
+    A message with QoS 1 that finds the queue full is left with the broker, and so is every later
+    one of that connection, which keeps the order. ``on_drained`` is called when the consumer has
+    caught up after that; a new connection then brings them again. MQTT 5 brokers never get there,
+    because they send no more than the receive maximum.
+    """
+
+    def __init__(self, limit: int, *, on_drained: Callable[[], None]) -> None:
+        self._limit = limit
+        self._on_drained = on_drained
+        self._waiting: deque[Incoming] = deque()
+        self._arrived = asyncio.Event()
+        self._has_overflowed = False
+
+    def offer(self, incoming: Incoming) -> None:
+        """Take a message, or leave it with the broker."""
+        is_full = len(self._waiting) >= self._limit
+        if incoming.qos == 0:
+            if is_full:  # nothing is promised for QoS 0
+                log.warning("mqtt_message_dropped", topic=incoming.topic, reason="queue full")
+                return
+        elif is_full or self._has_overflowed:
+            if not self._has_overflowed:
+                log.warning("mqtt_queue_full", limit=self._limit)
+            self._has_overflowed = True
+            return
+        self._waiting.append(incoming)
+        self._arrived.set()
+
+    def connection_lost(self) -> None:
+        """Forget what the broker will deliver again on the next connection."""
+        self._waiting = deque(message for message in self._waiting if message.qos == 0)
+        self._has_overflowed = False
+
+    def __aiter__(self) -> IncomingQueue:
+        return self
+
+    async def __anext__(self) -> Incoming:
+        while not self._waiting:
+            if self._has_overflowed:
+                self._has_overflowed = False
+                self._on_drained()
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._waiting.popleft()
