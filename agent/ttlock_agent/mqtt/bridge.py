@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import PurePath
 from typing import Protocol
 
@@ -57,15 +58,34 @@ class Redeliverer(Protocol):
         ...
 
 
-class Outbox(Protocol):
-    """Port: publications that are kept until they are done with."""
+class OutboxEntry(Protocol):
+    """One publication that is kept until it is done with."""
 
-    async def outbox(self) -> list[tuple[int, Publication]]:
-        """All that wait, oldest first."""
+    @property
+    def id(self) -> int:
+        """Grows with each entry."""
         ...
 
-    async def outbox_done(self, publication_id: int) -> None:
-        """Forget this one: the broker has it."""
+    @property
+    def publication(self) -> Publication:
+        """What to say."""
+        ...
+
+    @property
+    def queued_at(self) -> datetime:
+        """When it was decided to say it; its expiry counts from here."""
+        ...
+
+
+class Outbox(Protocol):
+    """Port: publications on their way out; the job journal has one."""
+
+    async def outbox(self, *, after: int = 0) -> Sequence[OutboxEntry]:
+        """The next entries behind the entry ``after``, oldest first; empty at the end."""
+        ...
+
+    async def outbox_done(self, *entry_ids: int) -> None:
+        """Forget these: the broker has them."""
         ...
 
 
@@ -147,11 +167,13 @@ class OutboxPublisher:
         outbox: Outbox,
         publisher: Publisher,
         *,
+        clock: Clock,
         wake: asyncio.Event,
         refused_pause_s: float = REFUSED_PAUSE_S,
     ) -> None:
         self._outbox = outbox
         self._publisher = publisher
+        self._clock = clock
         self._wake = wake
         self._refused_pause_s = refused_pause_s
 
@@ -172,16 +194,31 @@ class OutboxPublisher:
     async def _drain(self) -> bool:
         """One pass; False if something was refused and has to wait."""
         refused_topics: set[str] = set()
-        for publication_id, publication in await self._outbox.outbox():
-            if publication.topic in refused_topics:
-                continue
-            try:
-                await self._publisher.publish(publication)
-            except PublishRefused:
-                refused_topics.add(publication.topic)
-            else:
-                await self._outbox.outbox_done(publication_id)
+        after = 0
+        while entries := await self._outbox.outbox(after=after):
+            for entry in entries:
+                after = entry.id
+                if entry.publication.topic in refused_topics:
+                    continue
+                try:
+                    await self._publisher.publish(self._aged(entry))
+                except PublishRefused:
+                    refused_topics.add(entry.publication.topic)
+                else:
+                    await self._outbox.outbox_done(entry.id)
         return not refused_topics
+
+    def _aged(self, entry: OutboxEntry) -> Publication:
+        """The publication with what is left of its expiry.
+
+        An overdue one still goes out, for whoever listens right now: a clock that was set in the
+        meantime, as on a Pi after a power cut, must not swallow answers.
+        """
+        expiry_s = entry.publication.expiry_s
+        if expiry_s is None:
+            return entry.publication
+        age_s = int((self._clock.now() - entry.queued_at).total_seconds())
+        return replace(entry.publication, expiry_s=min(max(expiry_s - age_s, 1), expiry_s))
 
 
 def _defect(error: Exception) -> dict[str, str]:
