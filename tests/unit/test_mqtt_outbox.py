@@ -1,0 +1,191 @@
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from ttlock_agent.mqtt.bridge import OutboxPublisher
+from ttlock_agent.mqtt.errors import BrokerUnavailable, PublishRefused
+from ttlock_agent.publication import Publication
+
+NOW = datetime(2026, 12, 1, tzinfo=UTC)
+PAGE = 2
+
+
+@dataclass(frozen=True)
+class Entry:
+    id: int
+    publication: Publication
+    queued_at: datetime = NOW
+
+
+class Shelf:
+    """An outbox in memory, in pages."""
+
+    def __init__(self, *publications: Publication) -> None:
+        self.wake = asyncio.Event()
+        self.emptied = asyncio.Event()
+        self._entries: dict[int, Entry] = {}
+        self._next_id = 1
+        for publication in publications:
+            self.add(publication)
+
+    def add(self, publication: Publication, *, queued_at: datetime = NOW) -> None:
+        self._entries[self._next_id] = Entry(self._next_id, publication, queued_at)
+        self._next_id += 1
+        self.wake.set()
+
+    @property
+    def topics(self) -> list[str]:
+        return [entry.publication.topic for entry in self._entries.values()]
+
+    async def outbox(self, *, after: int = 0) -> Sequence[Entry]:
+        return [entry for entry in self._entries.values() if entry.id > after][:PAGE]
+
+    async def outbox_done(self, *entry_ids: int) -> None:
+        for entry_id in entry_ids:
+            del self._entries[entry_id]
+        if not self._entries:
+            self.emptied.set()
+
+
+class Broker:
+    """A publisher that can be away and can refuse topics."""
+
+    def __init__(self, *, is_here: bool = True) -> None:
+        self.taken: list[Publication] = []
+        self.refused = asyncio.Event()
+        self.refuses: set[str] = set()
+        self.fails_next = 0
+        self._here = asyncio.Event()
+        self.is_here = is_here
+
+    @property
+    def is_here(self) -> bool:
+        return self._here.is_set()
+
+    @is_here.setter
+    def is_here(self, value: bool) -> None:
+        if value:
+            self._here.set()
+        else:
+            self._here.clear()
+
+    async def wait_connected(self) -> None:
+        await self._here.wait()
+
+    async def publish(self, publication: Publication) -> None:
+        if self.fails_next:
+            self.fails_next -= 1
+            raise BrokerUnavailable("lost")
+        if publication.topic in self.refuses:
+            self.refused.set()
+            raise PublishRefused("no", reason="Not authorized")
+        self.taken.append(publication)
+
+    @property
+    def topics(self) -> list[str]:
+        return [publication.topic for publication in self.taken]
+
+
+class StoppedClock:
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("the publisher does not sleep")
+
+
+@asynccontextmanager
+async def publishing(
+    shelf: Shelf, broker: Broker, *, refused_pause_s: float = 3600
+) -> AsyncIterator[None]:
+    publisher = OutboxPublisher(
+        shelf, broker, clock=StoppedClock(), wake=shelf.wake, refused_pause_s=refused_pause_s
+    )
+    task = asyncio.ensure_future(publisher.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def letters(text: str) -> list[Publication]:
+    return [Publication(letter, b"") for letter in text]
+
+
+async def test_all_pages_go_out_in_order() -> None:
+    shelf, broker = Shelf(*letters("abcde")), Broker()
+    async with publishing(shelf, broker):
+        await shelf.emptied.wait()
+    assert broker.topics == list("abcde")
+
+
+async def test_nothing_goes_out_without_a_connection() -> None:
+    shelf, broker = Shelf(*letters("ab")), Broker(is_here=False)
+    async with publishing(shelf, broker):
+        await asyncio.sleep(0)
+        assert shelf.topics == ["a", "b"]
+        broker.is_here = True
+        await shelf.emptied.wait()
+    assert broker.topics == ["a", "b"]
+
+
+async def test_what_is_added_later_goes_out_when_woken() -> None:
+    shelf, broker = Shelf(*letters("a")), Broker()
+    async with publishing(shelf, broker):
+        await shelf.emptied.wait()
+        shelf.emptied.clear()
+        shelf.add(Publication("b", b""))
+        await shelf.emptied.wait()
+    assert broker.topics == ["a", "b"]
+
+
+async def test_a_connection_lost_in_the_middle_loses_and_reorders_nothing() -> None:
+    shelf, broker = Shelf(*letters("abc")), Broker()
+    broker.fails_next = 2
+    async with publishing(shelf, broker):
+        await shelf.emptied.wait()
+    assert broker.topics == ["a", "b", "c"]
+
+
+async def test_a_refused_topic_waits_in_order_while_the_others_go_on() -> None:
+    first, second = Publication("b", b"1"), Publication("b", b"2")
+    shelf, broker = Shelf(Publication("a", b""), first, Publication("c", b""), second), Broker()
+    broker.refuses = {"b"}
+    async with publishing(shelf, broker):
+        await broker.refused.wait()
+        while "c" in shelf.topics:
+            await asyncio.sleep(0)
+        assert shelf.topics == ["b", "b"]
+        broker.refuses = set()
+        shelf.wake.set()
+        await shelf.emptied.wait()
+    assert broker.topics == ["a", "c", "b", "b"]
+    assert broker.taken[-2:] == [first, second]
+
+
+async def test_a_refused_topic_is_tried_again_unasked() -> None:
+    shelf, broker = Shelf(*letters("a")), Broker()
+    broker.refuses = {"a"}
+    async with publishing(shelf, broker, refused_pause_s=0.01):
+        await broker.refused.wait()
+        broker.refuses = set()
+        await shelf.emptied.wait()
+    assert broker.topics == ["a"]
+
+
+async def test_waiting_counts_against_the_expiry_but_swallows_nothing() -> None:
+    shelf, broker = Shelf(), Broker()
+    publication = Publication("a", b"", expiry_s=3600)
+    for age_s in (0, 600, 86_400, -86_400):
+        shelf.add(publication, queued_at=NOW - timedelta(seconds=age_s))
+    shelf.add(Publication("a", b""), queued_at=NOW - timedelta(days=1))
+    async with publishing(shelf, broker):
+        await shelf.emptied.wait()
+    assert [publication.expiry_s for publication in broker.taken] == [3600, 3000, 1, 3600, None]
