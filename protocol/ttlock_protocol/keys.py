@@ -19,7 +19,7 @@ class LockKeys:
 
     ``aes_key`` is 16 bytes; ``admin_secret`` and ``unlock_key`` are unsigned 32-bit numbers, 0
     meaning missing: without the first there are no administrator's commands, without the second
-    none that need a challenge. ``lock_flag_position`` (24 bits) changes when the owner resets eKeys.
+    none that need a challenge. ``lock_flag_position`` (24 bits) changes when eKeys are reset.
     """
 
     aes_key: bytes = field(repr=False)

@@ -122,16 +122,23 @@ def field(
     )
 
 
-def const(value: int, *, size: int = 1, init: Literal[False] = False) -> Any:
+def const(
+    value: int,
+    *,
+    size: int = 1,
+    also: frozenset[int] = frozenset(),
+    init: Literal[False] = False,
+) -> Any:
     """Declare a number that is always there and tells layouts of one opcode apart.
 
-    ``init`` is for type checkers: the number is never an argument.
+    ``also`` are other numbers that mean the same when they are received. ``init`` is for type
+    checkers: the number is never an argument.
     """
     return dataclasses.field(
         default=value,
         init=init,
         repr=False,
-        metadata={_WIRE: _Field(_Const(value, size), is_optional=False, when=None)},
+        metadata={_WIRE: _Field(_Const(value, size, also), is_optional=False, when=None)},
     )
 
 
@@ -140,8 +147,9 @@ class OtherLayout(DecodeError):
 
 
 class _Const:
-    def __init__(self, value: int, size: int) -> None:
+    def __init__(self, value: int, size: int, also: frozenset[int]) -> None:
         self.value = value
+        self._also = also
         self._codec = Unsigned(size)
 
     def encode(self, value: int, out: bytearray) -> None:
@@ -149,7 +157,7 @@ class _Const:
 
     def decode(self, reader: Reader) -> int:
         found = self._codec.decode(reader)
-        if found != self.value:
+        if found != self.value and found not in self._also:
             raise OtherLayout(f"{self.value} is expected here, not {found}")
         return found
 
@@ -233,12 +241,15 @@ _pushes: dict[Opcode, list[type[Response]]] = {}
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field, const))
 def request(
-    opcode: Opcode, *, auth: Auth, is_repeatable: bool
+    opcode: Opcode, *, auth: Auth, is_repeatable: bool, sizes: range = range(256)
 ) -> Callable[[type[RequestT]], type[RequestT]]:
-    """Declare and register a request."""
+    """Declare and register a request.
+
+    ``sizes`` are the payload lengths this layout may have, where another one shares its opcode.
+    """
 
     def declare(cls: type[RequestT]) -> type[RequestT]:
-        declared = _declare(cls, opcode)
+        declared = _declare(cls, opcode, sizes)
         declared.response_type = _answer_of(cls)
         declared.auth = auth
         declared.is_repeatable = is_repeatable
@@ -258,8 +269,7 @@ def response(
     """
 
     def declare(cls: type[ResponseT]) -> type[ResponseT]:
-        declared = _declare(cls, opcode)
-        declared._sizes = sizes  # noqa: SLF001 - as in _declare
+        declared = _declare(cls, opcode, sizes)
         if is_push:
             _pushes.setdefault(opcode, []).append(declared)
         return declared
@@ -276,10 +286,11 @@ def _answer_of(cls: type[Request[Any]]) -> type[Response]:
     return next(each for each in arguments if isinstance(each, type) and issubclass(each, Response))
 
 
-def _declare(cls: type[MessageT], opcode: Opcode) -> type[MessageT]:
+def _declare(cls: type[MessageT], opcode: Opcode, sizes: range) -> type[MessageT]:
     declared = dataclasses.dataclass(frozen=True, slots=True, kw_only=True)(cls)
     declared.opcode = opcode
-    declared._layout = tuple(  # noqa: SLF001 - the registry fills in what the class declares
+    declared._sizes = sizes  # noqa: SLF001 - the registry fills in what the class declares
+    declared._layout = tuple(  # noqa: SLF001
         (each.name, each.metadata[_WIRE])
         for each in dataclasses.fields(declared)  # type: ignore[arg-type]
         if _WIRE in each.metadata

@@ -6,7 +6,7 @@ values raise ``LocalProtocolError`` when encoded and ``DecodeError`` when decode
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, time
 from enum import IntEnum
 from typing import Final, Protocol, TypeVar
 
@@ -113,16 +113,19 @@ class Enum8(Codec[E]):
             raise DecodeError(f"{raw} is not a {self._kind.__name__}") from None
 
 
-class Flag8:
-    """One byte, 0 for false and anything else for true."""
+class Flag:
+    """A number of ``size`` bytes, 0 for false and anything else for true."""
+
+    def __init__(self, size: int = 1) -> None:
+        self._size = size
 
     def encode(self, value: bool, out: bytearray) -> None:
         """Append 1 or 0."""
-        out.append(1 if value else 0)
+        out += bool(value).to_bytes(self._size, "big")
 
     def decode(self, reader: Reader) -> bool:
         """Read the flag."""
-        return reader.integer(1) != 0
+        return reader.integer(self._size) != 0
 
 
 class Octets:
@@ -252,6 +255,24 @@ class WallTime:
             raise DecodeError("the date and time do not exist") from None
 
 
+class HourMinute:
+    """A time of day in two bytes, hours and minutes, without a zone."""
+
+    def encode(self, value: time, out: bytearray) -> None:
+        """Append the time; seconds cannot be said and must be 0."""
+        if value.tzinfo is not None or value.second or value.microsecond:
+            raise LocalProtocolError("a time of day is lock-local and in whole minutes")
+        out += bytes((value.hour, value.minute))
+
+    def decode(self, reader: Reader) -> time:
+        """Read the time; raises ``DecodeError`` for one that no clock shows."""
+        hour, minute = reader.take(2)
+        try:
+            return time(hour, minute)
+        except ValueError:
+            raise DecodeError("the time of day does not exist") from None
+
+
 class OrNone(Codec["T | None"]):
     """Another codec whose unreadable values become ``None`` instead of losing the message.
 
@@ -296,9 +317,11 @@ U8: Final = Unsigned(1)
 U16: Final = Unsigned(2)
 U24: Final = Unsigned(3)
 U32: Final = Unsigned(4)
-FLAG: Final = Flag8()
+FLAG: Final = Flag()
+TOKEN: Final = Octets()
 TEXT: Final = PrefixedText()
 DIGITS: Final = DigitValues()
 MAC: Final = MacAddress()
 DATE5: Final = WallTime(has_seconds=False)
 DATE6: Final = WallTime(has_seconds=True)
+TIME: Final = HourMinute()

@@ -7,7 +7,7 @@ from typing import Final
 
 from ttlock_protocol.errors import OpenIntEnum
 from ttlock_protocol.message import Auth, Opcode, Request, Response, field, request, response
-from ttlock_protocol.wire import DATE6, U8, U32, Codec, Enum8, OrNone, Reader
+from ttlock_protocol.wire import DATE6, TOKEN, U8, U32, Enum8, OrNone, Reader
 
 CLIENT_TOKEN: Final = b"SCIENER"
 """Generic vendor token; white-label locks may want another one (disagreement D29)."""
@@ -40,16 +40,6 @@ class _FeatureWords:
         return sum(word << 32 * index for index, word in enumerate(words))
 
 
-class _Token(Codec[bytes]):
-    """A token that the vendor's own client leaves out (disagreement D7): empty is as good."""
-
-    def encode(self, value: bytes, out: bytearray) -> None:
-        out += value
-
-    def decode(self, reader: Reader) -> bytes:
-        return reader.rest()
-
-
 @response(Opcode.STATE, is_push=True, sizes=range(_OPERATION_BYTES, 256))
 class OperationPush(Response):
     """A log record was just written; said unasked, never the answer to :class:`GetState`."""
@@ -60,7 +50,7 @@ class OperationPush(Response):
     operated_at: datetime | None = field(OrNone(DATE6, 6))
 
 
-@response(Opcode.STATE, is_push=True, sizes=range(2, _OPERATION_BYTES))
+@response(Opcode.STATE, is_push=True, sizes=range(_OPERATION_BYTES))
 class State(Response):
     """Battery and bolt; also pushed whenever the bolt moves.
 
@@ -75,9 +65,12 @@ class State(Response):
 
 @request(Opcode.STATE, auth=Auth.NOTHING, is_repeatable=True)
 class GetState(Request[State]):
-    """Read battery and bolt; needs no authentication."""
+    """Read battery and bolt; needs no authentication.
 
-    token: bytes = field(_Token(), default=CLIENT_TOKEN)
+    The vendor's own client sends no ``token``: empty is as good (disagreement D7).
+    """
+
+    token: bytes = field(TOKEN, default=CLIENT_TOKEN)
 
 
 @response(Opcode.FEATURES)
