@@ -1,0 +1,350 @@
+"""The configuration as types: every setting, its range, its default and the reason for it.
+
+The JSON schema in ``config/`` is made from these, so the descriptions are written for the person
+who edits the file.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Final
+from zoneinfo import ZoneInfo
+
+from msgspec import Meta, Struct, field
+
+from ttlock_agent.logs import LogLevel
+from ttlock_agent.validation import ID_PATTERN
+
+from .values import LockAddress, SecretRef
+
+# As in ID_PATTERN, the end of each keeps a final newline out.
+_TOPIC_PATTERN: Final = r"^[^/+#$\s][^/+#\s]*(/[^/+#\s]+)*$(?!\n)"
+_URL_PATTERN: Final = r"^https?://[a-zA-Z0-9.:\[\]-]+$(?!\n)"
+
+Name = Annotated[str, Meta(min_length=1, max_length=256)]
+Topic = Annotated[str, Meta(pattern=_TOPIC_PATTERN, max_length=128)]
+
+
+def _state_directory() -> Path:
+    # systemd separates several directories by colons; the first is ours.
+    return Path(os.environ.get("STATE_DIRECTORY", "/var/lib/ttlock-agent").partition(":")[0])
+
+
+def _control_socket() -> Path:
+    directory = os.environ.get("RUNTIME_DIRECTORY", "/run/ttlock-agent").partition(":")[0]
+    return Path(directory) / "control.sock"
+
+
+class AgentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The agent itself."""
+
+    id: Annotated[
+        str,
+        Meta(
+            pattern=ID_PATTERN,
+            description="Name of this agent, unique on the broker: it is part of every topic. "
+            "Letters, digits, - and _, at most 64.",
+            examples=["house-12"],
+        ),
+    ]
+    state_directory: Annotated[
+        Path,
+        Meta(
+            description="Where the job journal and the vault are kept. Default: the directory that "
+            "systemd makes for the service ($STATE_DIRECTORY), else /var/lib/ttlock-agent.",
+            examples=["/var/lib/ttlock-agent"],
+        ),
+    ] = field(default_factory=_state_directory)
+    control_socket: Annotated[
+        Path,
+        Meta(
+            description="Socket for the command line; at most 107 bytes. Default: control.sock in "
+            "$RUNTIME_DIRECTORY, else in /run/ttlock-agent.",
+            examples=["/run/ttlock-agent/control.sock"],
+        ),
+    ] = field(default_factory=_control_socket)
+    log_level: Annotated[
+        LogLevel,
+        Meta(
+            description="How much is logged. Default info: one line per job and per change. "
+            "trace adds the encrypted frames on the air; secrets are logged at no level.",
+            examples=["info"],
+        ),
+    ] = LogLevel.INFO
+
+
+class TlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Encryption towards the broker; the broker's name is always checked."""
+
+    ca_file: Annotated[
+        Path | None,
+        Meta(
+            description="PEM file of the authority that signed the broker's certificate. "
+            "Default: the authorities this system trusts.",
+            examples=["/etc/ttlock-agent/broker-ca.pem"],
+        ),
+    ] = None
+    cert_file: Annotated[
+        Path | None,
+        Meta(
+            description="PEM file of the agent's own certificate, for brokers that ask for one.",
+            examples=["/etc/ttlock-agent/agent.pem"],
+        ),
+    ] = None
+    key_file: Annotated[
+        Path | None,
+        Meta(
+            description="PEM file of the private key that belongs to cert_file.",
+            examples=["/etc/ttlock-agent/agent.key"],
+        ),
+    ] = None
+
+
+class MqttConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The broker."""
+
+    host: Annotated[
+        Name,
+        Meta(
+            description="Host name or address of the broker.",
+            examples=["localhost"],
+        ),
+    ]
+    port: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=65535,
+            description="Port of the broker. Default 1883, the one for plaintext; with tls it is "
+            "usually 8883.",
+            examples=[1883],
+        ),
+    ] = 1883
+    username: Annotated[
+        Name | None,
+        Meta(
+            description="Name to log in with; without it the agent logs in anonymously.",
+            examples=["ttlock-agent"],
+        ),
+    ] = None
+    password: Annotated[
+        SecretRef | None,
+        Meta(
+            description="Where the password is: credential:NAME, file:PATH or env:NAME.",
+            examples=["credential:mqtt-password"],
+        ),
+    ] = None
+    tls: Annotated[
+        TlsConfig | None,
+        Meta(description="Present: encrypted connection. An empty section {} is enough."),
+    ] = None
+    allow_plaintext: Annotated[
+        bool,
+        Meta(
+            description="Allow a connection without tls to another machine. Default false: "
+            "requests contain passcodes, which anyone on the way could read.",
+            examples=[False],
+        ),
+    ] = False
+    base_topic: Annotated[
+        Topic,
+        Meta(
+            description="Topics begin with this and the agent's id: ttlock/house-12/...",
+            examples=["ttlock"],
+        ),
+    ] = "ttlock"
+    keepalive_s: Annotated[
+        int,
+        Meta(
+            ge=5,
+            le=3600,
+            description="Seconds between signs of life. Default 30: the broker tells others after "
+            "one and a half times this that the agent is gone.",
+            examples=[30],
+        ),
+    ] = 30
+    response_topic_prefix: Annotated[
+        Topic | None,
+        Meta(
+            description="MQTT 5 callers may have answers sent to a topic of theirs below this one. "
+            "Default: none, so that nobody can make the agent publish where he may not himself.",
+            examples=["ttlock-clients"],
+        ),
+    ] = None
+
+
+class CloudConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The vendor's Open API, for watching whether the gateway delivers."""
+
+    base_url: Annotated[
+        str,
+        Meta(
+            pattern=_URL_PATTERN,
+            description="Server of the account's region. Default: everywhere but mainland China.",
+            examples=["https://euapi.ttlock.com"],
+        ),
+    ] = "https://euapi.ttlock.com"
+    client_id: Annotated[
+        Name,
+        Meta(
+            description="Id of the application, from the vendor's developer site.",
+            examples=["0123456789abcdef"],
+        ),
+    ]
+    client_secret: Annotated[
+        SecretRef,
+        Meta(
+            description="Where the application's secret is: credential:NAME, file:PATH or "
+            "env:NAME.",
+            examples=["credential:cloud-client-secret"],
+        ),
+    ]
+    username: Annotated[
+        Name,
+        Meta(
+            description="Account that the locks belong to.",
+            examples=["owner@example.org"],
+        ),
+    ]
+    password_md5: Annotated[
+        SecretRef,
+        Meta(
+            description="Where the MD5 sum of the account's password is (32 hexadecimal digits in "
+            "lower case, the only form the API takes).",
+            examples=["credential:cloud-password-md5"],
+        ),
+    ]
+    poll_interval_s: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=86400,
+            description="Seconds between two looks at each lock's list in the cloud. Default 1800: "
+            "with two calls a look, one lock stays within the smallest monthly quota known.",
+            examples=[1800],
+        ),
+    ] = 1800
+    grace_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=86400,
+            description="Seconds the gateway gets to deliver a passcode that the cloud lists, "
+            "before the agent looks into the lock. Default 180, longer than a gateway's own "
+            "repeats.",
+            examples=[180],
+        ),
+    ] = 180
+    monthly_call_budget: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Calls the agent may spend in a calendar month. Default 5000, the smallest "
+            "quota known; all sites of one application share it.",
+            examples=[5000],
+        ),
+    ] = 5000
+
+
+class BluetoothConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Patience with the radio."""
+
+    connect_timeout_s: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=300,
+            description="Seconds to wait for a lock's advertisement and the connection. Default "
+            "20: a dozing lock advertises only about every ten.",
+            examples=[20],
+        ),
+    ] = 20
+    response_timeout_s: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=60,
+            description="Seconds to wait for a lock's answer. Default 6: a lock disconnects after "
+            "about five seconds of silence, so that waiting longer gains nothing.",
+            examples=[6],
+        ),
+    ] = 6
+
+
+class LockConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One lock."""
+
+    id: Annotated[
+        str,
+        Meta(
+            pattern=ID_PATTERN,
+            description="Name of the lock in topics and requests, unique here. Letters, digits, - "
+            "and _, at most 64.",
+            examples=["front-door"],
+        ),
+    ]
+    address: Annotated[
+        LockAddress,
+        Meta(
+            description="The lock's MAC, in quotes; or virtual:NAME for a virtual lock.",
+            examples=["AA:BB:CC:DD:EE:FF"],
+        ),
+    ]
+    time_zone: Annotated[
+        ZoneInfo,
+        Meta(
+            description="Zone of the lock's clock, which knows only local time: validity periods "
+            "are converted with it, daylight saving included. It has no default because a wrong "
+            "guess lets guests in hours late.",
+            examples=["Europe/Berlin"],
+        ),
+    ]
+    name: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=64)] | None,
+        Meta(
+            description="Name for people. Default: the id.",
+            examples=["Front door"],
+        ),
+    ] = None
+    keys: Annotated[
+        SecretRef | None,
+        Meta(
+            description="Where the JSON file with the lock's keys is: credential:NAME, file:PATH "
+            "or env:NAME. Not needed once they are imported into the vault.",
+            examples=["credential:front-door-keys"],
+        ),
+    ] = None
+    cloud_lock_id: Annotated[
+        Annotated[int, Meta(ge=1)] | None,
+        Meta(
+            description="The lock's lockId in the cloud. Without it the gateway of this lock is "
+            "not watched.",
+            examples=[1234567],
+        ),
+    ] = None
+    clock_tolerance_s: Annotated[
+        int,
+        Meta(
+            ge=5,
+            le=3600,
+            description="Seconds the lock's clock may be off before it is set. Default 30: half "
+            "the minute in which validity periods are counted.",
+            examples=[30],
+        ),
+    ] = 30
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Configuration of ttlock-agent."""
+
+    agent: AgentConfig
+    mqtt: MqttConfig
+    cloud: Annotated[
+        CloudConfig | None,
+        Meta(description="Access to the vendor's cloud. Without it no gateway is watched."),
+    ] = None
+    bluetooth: BluetoothConfig = BluetoothConfig()
+    locks: Annotated[
+        tuple[LockConfig, ...], Meta(min_length=1, description="The locks; at least one.")
+    ]
