@@ -163,6 +163,13 @@ class KeysRejected(JobError):
     hint = "The lock was reset or paired anew: import its current keys with `ttlock-agent keys import`."
 
 
+class NotInLock(JobError):
+    """The lock said yes, and two complete listings of its memory do not agree with that."""
+
+    code = "not_in_lock"
+    hint = "Try other digits or another kind of passcode, and report the lock's firmware."
+
+
 class LockMisunderstood(JobError):
     """The lock answered in a way that no known firmware does."""
 

@@ -1,0 +1,130 @@
+"""Wanted passcodes against those a lock holds: pure conversions and comparisons.
+
+Locks keep local wall time to the minute and hand validity back altered (permanent ones with dates
+of their own, starts moved to 2000), so equality is by digits, type and end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+from enum import Enum
+from typing import Final
+
+from ttlock_agent.jobs.model import PasscodeKind, WantedPasscode
+from ttlock_agent.lock.visit import Listing
+from ttlock_protocol.messages.auth import PERMANENT_FROM, PERMANENT_UNTIL
+from ttlock_protocol.messages.pages import Unreadable
+from ttlock_protocol.messages.passcodes import (
+    AddPasscode,
+    ModifyPasscode,
+    PasscodeRecord,
+    PasscodeType,
+)
+
+TYPE_OF_KIND: Final = {
+    PasscodeKind.PERMANENT: PasscodeType.PERMANENT,
+    PasscodeKind.ONE_TIME: PasscodeType.ONE_TIME,
+    PasscodeKind.PERIOD: PasscodeType.PERIOD,
+    PasscodeKind.CYCLIC: PasscodeType.CYCLIC,
+}
+_MINUTE: Final = timedelta(minutes=1)
+
+
+class Held(Enum):
+    """What a complete listing says about one wanted passcode."""
+
+    AS_WANTED = "as wanted"
+    OTHERWISE = "otherwise"
+    """The digits are there, with another type or validity."""
+    ABSENT = "absent"
+    NOT_READABLE = "not readable"
+    """The digits were not found, but some records could not be read."""
+
+
+def lock_time(at: datetime, zone: tzinfo, *, round_up: bool = False) -> datetime:
+    """Return the wall time of ``zone`` at an instant, to the minute the lock can say."""
+    local = at.astimezone(zone).replace(tzinfo=None)
+    whole = local.replace(second=0, microsecond=0)
+    return whole + _MINUTE if round_up and whole != local else whole
+
+
+def instant(local: datetime, zone: tzinfo) -> datetime:
+    """Return the instant of a lock's wall time, the earlier one where it occurs twice."""
+    return local.replace(tzinfo=zone).astimezone(UTC)
+
+
+def add_request(wanted: WantedPasscode, zone: tzinfo) -> AddPasscode:
+    """Return the request that writes ``wanted``.
+
+    Raises ``LocalProtocolError`` for what a lock cannot be told this way.
+    """
+    start, end = _window(wanted, zone)
+    return AddPasscode(
+        passcode_type=TYPE_OF_KIND[wanted.kind],
+        passcode=wanted.digits,
+        valid_from=start,
+        valid_until=end,
+    )
+
+
+def modify_request(wanted: WantedPasscode, zone: tzinfo) -> ModifyPasscode:
+    """Return the request that gives a passcode the lock holds the wanted validity."""
+    start, end = _window(wanted, zone)
+    return ModifyPasscode(
+        passcode=wanted.digits, valid_from=start, valid_until=end or PERMANENT_UNTIL
+    )
+
+
+def find(listing: Listing, digits: str) -> PasscodeRecord | None:
+    """Return the record whose digits open the door."""
+    for record in listing:
+        if isinstance(record, PasscodeRecord) and record.passcode == digits:
+            return record
+    return None
+
+
+def held(listing: Listing, wanted: WantedPasscode, zone: tzinfo) -> Held:
+    """Say how a complete ``listing`` relates to ``wanted``."""
+    record = find(listing, wanted.digits)
+    if record is None:
+        return Held.NOT_READABLE if _has_unreadable(listing) else Held.ABSENT
+    return Held.AS_WANTED if _is_as_wanted(record, wanted, zone) else Held.OTHERWISE
+
+
+def collision(digits: str, others: Sequence[str]) -> str | None:
+    """Return which of ``others`` is a beginning of ``digits`` or the reverse, and not equal.
+
+    Firmware compares loosely: the longer one would open by the shorter, and go on opening when it
+    is deleted.
+    """
+    for other in others:
+        if other != digits and (other.startswith(digits) or digits.startswith(other)):
+            return other
+    return None
+
+
+def _window(wanted: WantedPasscode, zone: tzinfo) -> tuple[datetime, datetime | None]:
+    start = PERMANENT_FROM
+    if wanted.valid_from is not None:
+        start = lock_time(wanted.valid_from, zone)
+    if wanted.valid_until is None:
+        return start, None
+    return start, lock_time(wanted.valid_until, zone, round_up=True)
+
+
+def _is_as_wanted(record: PasscodeRecord, wanted: WantedPasscode, zone: tzinfo) -> bool:
+    if record.passcode_type != TYPE_OF_KIND[wanted.kind]:
+        return False
+    start, end = _window(wanted, zone)
+    starts_in_time = record.valid_from in (start, PERMANENT_FROM)
+    if wanted.kind is PasscodeKind.PERIOD:
+        return starts_in_time and record.valid_until == end
+    if wanted.kind is PasscodeKind.CYCLIC:
+        return record.cycle_number == wanted.cycle
+    # Permanent ones come back with dates of the lock's own; a start in the future would shut out.
+    return record.valid_from <= start
+
+
+def _has_unreadable(listing: Listing) -> bool:
+    return any(isinstance(record, Unreadable) for record in listing)

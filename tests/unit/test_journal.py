@@ -1,0 +1,491 @@
+"""The journal as its callers see it: jobs, wishes, memory, outbox."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from ttlock_agent.errors import (
+    IllegalMove,
+    JobRejected,
+    JournalError,
+    JournalProblem,
+    NoSuchJob,
+    Rejection,
+    VaultError,
+)
+from ttlock_agent.jobs.model import (
+    Job,
+    JobFailure,
+    JobState,
+    Move,
+    NewJob,
+    PasscodeKind,
+    WaitReason,
+    WantedPasscode,
+)
+from ttlock_agent.jobs.store import Journal, Known
+from ttlock_agent.publication import Publication
+from ttlock_agent.vault import KeySource, MasterKey, Vault
+
+START = datetime(2026, 11, 20, 9, 30, 0, 123456, tzinfo=UTC)
+FAILURE = JobFailure(code="x", message="It went wrong.", hint="Look.", is_retryable=True)
+VAULT = Vault(MasterKey(value=b"\x21" * 32, source=KeySource.FILE))
+WORKING = Move(to=JobState.WORKING)
+PROVED = Move(to=JobState.PROVED, result={"result": "proved"})
+
+
+class TestClock:
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.at = START
+
+    def now(self) -> datetime:
+        return self.at
+
+    def monotonic(self) -> float:
+        return 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    return TestClock()
+
+
+async def open_journal(directory: Path, clock: TestClock, vault: Vault = VAULT) -> Journal:
+    numbers = count(1)
+    return await Journal.open(directory, vault, clock, new_id=lambda: f"job-{next(numbers)}")
+
+
+@pytest.fixture
+async def journal(tmp_path: Path, clock: TestClock) -> AsyncIterator[Journal]:
+    async with await open_journal(tmp_path, clock) as opened:
+        yield opened
+
+
+def request(request_id: str = "pms-1", **changes: object) -> NewJob:
+    base = NewJob(
+        source="mqtt",
+        request_id=request_id,
+        verb="passcode.add",
+        lock="front-door",
+        params=b'{"passcode":"004711"}',
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def wish(digits: str = "004711", **changes: object) -> WantedPasscode:
+    base = WantedPasscode(
+        lock="front-door", digits=digits, kind=PasscodeKind.PERMANENT, source="mqtt"
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def answer(job: Job) -> Sequence[Publication]:
+    return (Publication(topic=f"t/{job.request_id}", payload=str(job.state).encode()),)
+
+
+async def payloads(journal: Journal) -> list[bytes]:
+    return [entry.publication.payload for entry in await journal.outbox()]
+
+
+# Accepting.
+
+
+async def test_a_request_becomes_a_job_with_all_it_said(journal: Journal, clock: TestClock) -> None:
+    deadline = START.astimezone(timezone(timedelta(hours=2))) + timedelta(days=1)
+    new = request(priority=5, deadline_at=deadline, not_before_at=START + timedelta(hours=1))
+    accepted = await journal.accept(new)
+    assert accepted.is_new
+    job = accepted.job
+    assert (job.id, job.source, job.request_id) == ("job-1", "mqtt", "pms-1")
+    assert (job.verb, job.lock, job.params) == (new.verb, new.lock, new.params)
+    assert (job.state, job.attempts, job.is_sent, job.priority) == (JobState.ACCEPTED, 0, False, 5)
+    assert (job.deadline_at, job.not_before_at) == (deadline, new.not_before_at)
+    assert job.created_at == job.updated_at == START
+    assert await journal.job("job-1") == job
+    assert await journal.job_by_request("pms-1") == job
+
+
+async def test_a_repeat_gets_the_same_job_from_whatever_source(journal: Journal) -> None:
+    first = await journal.accept(request(), wanted=[wish()])
+    again = await journal.accept(request(source="control"), wanted=[wish("999999")])
+    assert not again.is_new
+    assert again.job == first.job
+    assert [entry.digits for entry in await journal.wanted("front-door")] == ["004711"]
+    assert len(await journal.recent(10)) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"params": b"{}"}, {"lock": "back-door"}, {"verb": "passcode.delete"}],
+)
+@pytest.mark.parametrize("is_final", [False, True])
+async def test_an_id_used_for_something_else_is_refused_for_ever(
+    journal: Journal, changes: dict[str, object], is_final: bool
+) -> None:
+    job = (await journal.accept(request())).job
+    if is_final:
+        await journal.move(job.id, Move(to=JobState.CANCELLED))
+        await journal.prune(START + timedelta(days=1000))
+    with pytest.raises(JobRejected) as caught:
+        await journal.accept(request(**changes), wanted=[wish("555666")], outbox=answer)
+    assert caught.value.reason is Rejection.CONFLICT
+    assert caught.value.hint
+    assert "004711" not in str(caught.value)
+    assert (await journal.wanted("front-door"), await journal.outbox()) == ([], [])
+
+
+async def test_content_is_not_mixed_up_at_the_seams(journal: Journal) -> None:
+    await journal.accept(request(verb="ab", lock="c"))
+    with pytest.raises(JobRejected):
+        await journal.accept(request(verb="a", lock="bc"))
+
+
+async def test_a_repeat_is_answered_with_the_present_state(journal: Journal) -> None:
+    job = (await journal.accept(request(), outbox=answer)).job
+    await journal.move(job.id, WORKING)
+    await journal.move(job.id, PROVED, outbox=answer)
+    repeat = await journal.accept(request(), outbox=answer)
+    assert repeat.job.result == {"result": "proved"}
+    assert await payloads(journal) == [b"accepted", b"proved", b"proved"]
+
+
+async def test_an_answer_that_cannot_be_made_undoes_the_job(journal: Journal) -> None:
+    def broken(job: Job) -> Sequence[Publication]:
+        raise LookupError(job.id)
+
+    with pytest.raises(LookupError):
+        await journal.accept(request(), wanted=[wish()], outbox=broken)
+    assert await journal.recent(10) == []
+    assert await journal.wanted("front-door") == []
+    assert (await journal.accept(request())).is_new
+
+
+async def test_a_time_without_zone_is_refused(journal: Journal) -> None:
+    naive = datetime(2026, 12, 1, 12)  # noqa: DTZ001 - the mistake under test
+    with pytest.raises(TypeError):
+        await journal.accept(request(deadline_at=naive))
+    assert await journal.recent(10) == []
+
+
+# Moving.
+
+
+async def test_a_move_is_stored_as_the_model_says(journal: Journal, clock: TestClock) -> None:
+    job = (await journal.accept(request())).job
+    await clock.sleep(1)
+    move = Move(
+        to=JobState.WAITING,
+        reason=WaitReason.LOCK_BUSY,
+        not_before_at=START + timedelta(minutes=5),
+        is_attempt=True,
+        error=FAILURE,
+    )
+    after = await journal.move(job.id, move)
+    assert after == await journal.job(job.id)
+    assert (after.reason, after.error, after.attempts) == (WaitReason.LOCK_BUSY, FAILURE, 1)
+    assert after.not_before_at == START + timedelta(minutes=5)
+    assert after.params == job.params
+    assert (after.created_at, after.updated_at) == (START, START + timedelta(seconds=1))
+
+
+async def test_the_state_in_the_file_decides(journal: Journal) -> None:
+    job = (await journal.accept(request())).job
+    await journal.move(job.id, Move(to=JobState.CANCELLED))
+    with pytest.raises(IllegalMove):
+        await journal.move(job.id, WORKING, wanted=[wish()], outbox=answer)
+    assert await journal.wanted("front-door") == []
+    assert await journal.outbox() == []
+    with pytest.raises(NoSuchJob):
+        await journal.move("nobody", WORKING)
+
+
+async def test_many_moves_are_one(journal: Journal) -> None:
+    ids = [(await journal.accept(request(f"pms-{n}"))).job.id for n in range(3)]
+    await journal.move_many(dict.fromkeys(ids, WORKING))
+    await journal.move(ids[2], PROVED)
+    with pytest.raises(IllegalMove):
+        await journal.move_many(dict.fromkeys(ids, PROVED), outbox=answer)
+    assert [job.state for job in await journal.open_jobs()] == [JobState.WORKING] * 2
+    proved = await journal.move_many(
+        {ids[1]: PROVED, ids[0]: PROVED}, wanted=[wish(proved_at=START)], outbox=answer
+    )
+    assert [job.id for job in proved] == [ids[1], ids[0]]
+    assert await payloads(journal) == [b"proved", b"proved"]
+    assert [entry.proved_at for entry in await journal.wanted("front-door")] == [START]
+
+
+async def test_the_audit_trail_tells_each_step(journal: Journal, clock: TestClock) -> None:
+    job = (await journal.accept(request())).job
+    steps = [
+        Move(to=JobState.WAITING, reason=WaitReason.QUEUED),
+        WORKING,
+        Move(to=JobState.WORKING, is_sent=True),
+        Move(to=JobState.UNKNOWN, reason=WaitReason.READ_BACK_PENDING),
+        PROVED,
+    ]
+    for step in steps:
+        await clock.sleep(1)
+        await journal.move(job.id, step)
+    trail = await journal.transitions(job.id)
+    assert [entry.number for entry in trail] == [1, 2, 3, 4, 5, 6]
+    assert [(entry.state.value, entry.is_sent) for entry in trail] == [
+        ("accepted", False),
+        ("waiting", False),
+        ("working", False),
+        ("working", True),
+        ("unknown", True),
+        ("proved", True),
+    ]
+    assert [entry.reason for entry in trail][1:5:3] == [
+        WaitReason.QUEUED,
+        WaitReason.READ_BACK_PENDING,
+    ]
+    assert trail[-1].at == START + timedelta(seconds=5)
+
+
+async def test_interrupted_jobs_are_those_at_work(journal: Journal) -> None:
+    ids = [(await journal.accept(request(f"pms-{n}"))).job.id for n in range(4)]
+    await journal.move(ids[1], WORKING)
+    await journal.move(ids[2], Move(to=JobState.WORKING, is_sent=True))
+    await journal.move(ids[3], Move(to=JobState.CANCELLED))
+    assert [(job.id, job.is_sent) for job in await journal.interrupted()] == [
+        (ids[1], False),
+        (ids[2], True),
+    ]
+
+
+# Looking.
+
+
+async def test_open_jobs_come_by_priority_then_age(journal: Journal) -> None:
+    for request_id, lock, priority in [
+        ("a", "front-door", 0),
+        ("b", "back-door", 9),
+        ("c", "front-door", 9),
+        ("d", "front-door", 0),
+        ("e", "front-door", 9),
+    ]:
+        await journal.accept(request(request_id, lock=lock, priority=priority))
+    await journal.move("job-5", Move(to=JobState.CANCELLED))
+    assert [job.request_id for job in await journal.open_jobs()] == ["b", "c", "a", "d"]
+    assert [job.request_id for job in await journal.open_jobs("front-door")] == ["c", "a", "d"]
+    assert [job.request_id for job in await journal.recent(2)] == ["e", "d"]
+    counts = await journal.counts()
+    assert set(counts) == set(JobState)
+    assert (counts[JobState.ACCEPTED], counts[JobState.CANCELLED]) == (4, 1)
+    assert sum(counts.values()) == 5
+
+
+async def test_what_does_not_exist_is_none(journal: Journal) -> None:
+    assert await journal.job("x") is None
+    assert await journal.job_by_request("x") is None
+    assert await journal.secret("x") is None
+    assert await journal.last_known("x", "clock") is None
+    assert await journal.transitions("x") == []
+
+
+async def test_a_long_history_costs_the_scheduler_nothing(journal: Journal) -> None:
+    job = (await journal.accept(request())).job
+    statements: list[str] = []
+    await journal._database.read(lambda c: c.set_trace_callback(statements.append))
+    await journal.open_jobs("front-door")
+    await journal.open_jobs()
+    await journal.interrupted()
+    await journal.counts()
+    await journal.recent(5)
+    await journal.accept(request())
+    await journal.move(job.id, WORKING)
+    await journal.wanted("front-door")
+    await journal._database.read(lambda c: c.set_trace_callback(None))
+    selects = [sql for sql in statements if sql.startswith(("SELECT", "UPDATE"))]
+    assert len(selects) == 9
+    plans = {
+        sql: await journal._database.read(
+            lambda c, sql=sql: [row["detail"] for row in c.execute(f"EXPLAIN QUERY PLAN {sql}")]
+        )
+        for sql in selects
+    }
+    of_lock, of_all, *_ = plans.values()
+    assert of_lock == ["SEARCH jobs USING INDEX jobs_open (lock=?)"]
+    assert of_all[0].startswith("SEARCH jobs USING INDEX")
+    for sql, plan in plans.items():
+        assert "LIMIT" in sql or not {"SCAN jobs", "SCAN wanted"} & set(plan), (sql, plan)
+
+
+async def test_pruning_drops_the_trail_of_old_final_jobs_and_keeps_their_answer(
+    journal: Journal, clock: TestClock
+) -> None:
+    old, young, unfinished = [(await journal.accept(request(f"pms-{n}"))).job.id for n in range(3)]
+    await journal.move(old, WORKING)
+    await journal.move(old, PROVED)
+    await clock.sleep(60)
+    await journal.move(young, Move(to=JobState.CANCELLED))
+    assert await journal.prune(START + timedelta(seconds=60)) == 3
+    assert await journal.transitions(old) == []
+    assert len(await journal.transitions(young)) == 2
+    assert len(await journal.transitions(unfinished)) == 1
+    repeat = await journal.accept(request("pms-0"))
+    assert (repeat.is_new, repeat.job.id) == (False, old)
+    assert repeat.job.result == {"result": "proved"}
+
+
+# Desired state.
+
+
+async def test_a_wish_keeps_all_it_says(journal: Journal) -> None:
+    full = wish(
+        kind=PasscodeKind.CYCLIC,
+        valid_from=START,
+        valid_until=START + timedelta(days=3),
+        cycle=4,
+        label="booking 8841",
+        is_wanted=False,
+        proved_at=START,
+    )
+    job = (await journal.accept(request(), wanted=[full, wish("0047")])).job
+    first, second = await journal.wanted("front-door")
+    assert first == replace(full, job_id=job.id, updated_at=START, revision=1)
+    assert second == wish("0047", job_id=job.id, updated_at=START, revision=2)
+    assert await journal.wanted("back-door") == []
+
+
+async def test_the_newest_wish_for_the_same_digits_wins(journal: Journal) -> None:
+    await journal.put_wanted([wish(label="old"), wish(lock="back-door", label="other lock")])
+    assert await journal.put_wanted([wish(label="new")]) == 1
+    assert [entry.label for entry in await journal.wanted("front-door")] == ["new"]
+    assert [entry.label for entry in await journal.wanted("back-door")] == ["other lock"]
+
+
+async def test_a_stale_wish_does_not_undo_a_newer_one(journal: Journal) -> None:
+    """A visit proves a passcode while its owner changes it: the change must survive."""
+    await journal.put_wanted([wish(label="read by the visit")])
+    (seen,) = await journal.wanted("front-door")
+    await journal.put_wanted([wish(label="changed meanwhile")])
+    job = (await journal.accept(request())).job
+    await journal.move(job.id, WORKING, wanted=[replace(seen, proved_at=START)])
+    assert await journal.forget_wanted([seen]) == 0
+    (kept,) = await journal.wanted("front-door")
+    assert (kept.label, kept.proved_at) == ("changed meanwhile", None)
+    assert await journal.put_wanted([replace(kept, proved_at=START)]) == 1
+    assert [entry.proved_at for entry in await journal.wanted("front-door")] == [START]
+
+
+async def test_a_forgotten_wish_is_not_brought_back_by_a_stale_one(journal: Journal) -> None:
+    await journal.put_wanted([wish()])
+    (seen,) = await journal.wanted("front-door")
+    assert await journal.forget_wanted([seen]) == 1
+    assert await journal.put_wanted([seen]) == 0
+    await journal.put_wanted([wish(label="again")])
+    assert await journal.put_wanted([seen]) == 0
+    assert [entry.label for entry in await journal.wanted("front-door")] == ["again"]
+    assert await journal.forget_wanted([wish()]) == 1
+    assert await journal.forget_wanted([wish()]) == 0
+
+
+async def test_a_wish_for_a_job_that_is_not_there_is_refused(journal: Journal) -> None:
+    with pytest.raises(JournalError):
+        await journal.put_wanted([wish(job_id="nobody")])
+
+
+# Memory, secrets, outbox.
+
+
+async def test_the_journal_remembers_what_a_lock_said(journal: Journal) -> None:
+    as_of = START - timedelta(hours=1)
+    await journal.remember_lock("front-door", "clock", {"drift_s": -25200.5}, as_of)
+    await journal.remember_lock("front-door", "battery", 88, START)
+    await journal.remember_lock("front-door", "battery", 87, as_of)
+    known = await journal.last_known("front-door", "clock")
+    assert known == Known(value={"drift_s": -25200.5}, as_of=as_of)
+    assert await journal.last_known("front-door", "battery") == Known(value=87, as_of=as_of)
+    assert await journal.last_known("back-door", "battery") is None
+
+
+async def test_secrets_are_kept_and_replaced(journal: Journal) -> None:
+    await journal.put_secret("keys/front-door", b"\x00one")
+    await journal.put_secret("keys/front-door", b"two")
+    assert await journal.secret("keys/front-door") == b"two"
+
+
+async def test_the_outbox_keeps_order_and_every_field(journal: Journal, clock: TestClock) -> None:
+    full = Publication(
+        topic="a", payload=b"\x00\xff", qos=0, retain=True, expiry_s=60, correlation_data=b"c"
+    )
+    plain = Publication(topic="b", payload=b"")
+    await journal.post([full, plain])
+    await clock.sleep(1)
+    await journal.post([plain])
+    first, second, third = await journal.outbox()
+    assert (first.publication, second.publication) == (full, plain)
+    assert (first.queued_at, third.queued_at) == (START, START + timedelta(seconds=1))
+    assert await journal.outbox(after=first.id, limit=1) == [second]
+    await journal.outbox_done(first.id, second.id)
+    await journal.outbox_done(second.id)
+    assert await journal.outbox() == [third]
+
+
+async def test_outbox_ids_are_never_used_twice(journal: Journal) -> None:
+    """A late confirmation of an old message must not drop a new one."""
+    await journal.post([Publication(topic="a", payload=b"1")])
+    (old,) = await journal.outbox()
+    await journal.outbox_done(old.id)
+    await journal.post([Publication(topic="a", payload=b"2")])
+    await journal.outbox_done(old.id)
+    assert await payloads(journal) == [b"2"]
+
+
+# Across restarts.
+
+
+async def test_everything_is_there_after_a_restart(tmp_path: Path, clock: TestClock) -> None:
+    async with await open_journal(tmp_path, clock) as journal:
+        job = (await journal.accept(request(), wanted=[wish()], outbox=answer)).job
+        await journal.remember_lock("front-door", "battery", 87, START)
+        await journal.put_secret("keys", b"k")
+        before = [
+            await journal.job(job.id),
+            await journal.transitions(job.id),
+            await journal.wanted("front-door"),
+            await journal.outbox(),
+        ]
+    async with await open_journal(tmp_path, clock) as journal:
+        after = [
+            await journal.job(job.id),
+            await journal.transitions(job.id),
+            await journal.wanted("front-door"),
+            await journal.outbox(),
+        ]
+        assert after == before
+        assert await journal.last_known("front-door", "battery") == Known(value=87, as_of=START)
+        assert await journal.secret("keys") == b"k"
+        assert journal.set_aside is None
+
+
+async def test_another_key_is_noticed_at_start(tmp_path: Path, clock: TestClock) -> None:
+    async with await open_journal(tmp_path, clock):
+        pass
+    other = Vault(MasterKey(value=b"\x22" * 32, source=KeySource.FILE))
+    with pytest.raises(VaultError):
+        await open_journal(tmp_path, clock, other)
+    async with await open_journal(tmp_path, clock) as journal:
+        assert journal.set_aside is None
+
+
+async def test_a_closed_journal_says_so(tmp_path: Path, clock: TestClock) -> None:
+    journal = await open_journal(tmp_path, clock)
+    await journal.close()
+    await journal.close()
+    with pytest.raises(JournalError) as caught:
+        await journal.counts()
+    assert caught.value.problem is JournalProblem.CLOSED
