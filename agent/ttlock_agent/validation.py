@@ -9,14 +9,20 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import inspect
 
-ID_PATTERN: Final = r"^[a-zA-Z0-9_-]{1,64}$(?!\n)"
-"""Agent and lock ids: they become topic levels and file names. ``$`` alone would let a final
-newline pass."""
+Id = Annotated[
+    str,
+    msgspec.Meta(
+        # `$` alone would let a final newline pass.
+        pattern=r"^[a-zA-Z0-9_-]{1,64}$(?!\n)",
+        extra={"words": "1 to 64 letters, digits, - and _"},
+    ),
+]
+"""Id of an agent or lock: it becomes a topic level and a file name."""
 
 _PLAIN_NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.-]{0,39}")
 _LONG_DIGITS: Final = re.compile(r"[0-9]{4}")
@@ -46,7 +52,10 @@ def quoted_name(word: str) -> str:
 
 
 def expectation(expected: object) -> str:
-    """Say in words what ``expected``, a type annotation, accepts."""
+    """Say in words what ``expected``, a type annotation, accepts.
+
+    A type with a pattern says it itself: ``Meta(extra={"words": ...})``.
+    """
     return _in_words(inspect.type_info(expected))
 
 
@@ -60,6 +69,8 @@ def example_of(expected: object) -> str | None:
 
 def _in_words(info: inspect.Type) -> str:
     match info:
+        case inspect.Metadata(extra={"words": str(words)}):
+            return words
         case inspect.Metadata(type=inner):
             return _in_words(inner)
         case inspect.UnionType(types=types):
@@ -67,8 +78,6 @@ def _in_words(info: inspect.Type) -> str:
             return " or ".join(wanted)
         case inspect.StructType(fields=fields):
             return "a section with " + ", ".join(field.encode_name for field in fields)
-        case inspect.VarTupleType():
-            return "a list"
         case _:
             return _scalar_in_words(info)
 
@@ -77,23 +86,15 @@ def _scalar_in_words(info: inspect.Type) -> str:  # noqa: PLR0911 - one return p
     match info:
         case inspect.BoolType():
             return "true or false"
+        case inspect.IntType(ge=low, le=None):
+            return f"a whole number of at least {low}"
         case inspect.IntType(ge=low, le=high):
-            return "a whole number" + _range(low, high)
+            return f"a whole number from {low} to {high}"
         case inspect.EnumType(cls=cls):
             return "one of " + ", ".join(str(member.value) for member in cls)
         case inspect.DateTimeType():
             return "a date and time with its UTC offset"
-        case inspect.StrType(pattern=str(pattern)):
-            return "text of the form " + pattern.removesuffix(r"(?!\n)")
         case inspect.StrType(max_length=int(most)):
             return f"text of at most {most} characters"
         case _:
             return "text"
-
-
-def _range(low: object, high: object) -> str:
-    if low is not None and high is not None:
-        return f" from {low} to {high}"
-    if low is not None:
-        return f" of at least {low}"
-    return "" if high is None else f" of at most {high}"

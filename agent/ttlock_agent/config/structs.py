@@ -8,22 +8,32 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from msgspec import Meta, Struct, field
 
 from ttlock_agent.logs import LogLevel
-from ttlock_agent.validation import ID_PATTERN
+from ttlock_agent.validation import Id
 
 from .values import LockAddress, SecretRef
 
-# As in ID_PATTERN, the end of each keeps a final newline out.
-_TOPIC_PATTERN: Final = r"^[^/+#$\s][^/+#\s]*(/[^/+#\s]+)*$(?!\n)"
-_URL_PATTERN: Final = r"^https?://[a-zA-Z0-9.:\[\]-]+$(?!\n)"
-
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
-Topic = Annotated[str, Meta(pattern=_TOPIC_PATTERN, max_length=128)]
+Topic = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^/+#$\s][^/+#\s]*(/[^/+#\s]+)*$(?!\n)",
+        max_length=128,
+        extra={"words": "a topic without spaces, wildcards, $ or / at its ends"},
+    ),
+]
+Url = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://[a-zA-Z0-9.:\[\]-]+$(?!\n)",
+        extra={"words": "https:// and a host name, without path or user"},
+    ),
+]
 
 
 def _state_directory() -> Path:
@@ -40,9 +50,8 @@ class AgentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """The agent itself."""
 
     id: Annotated[
-        str,
+        Id,
         Meta(
-            pattern=ID_PATTERN,
             description="Name of this agent, unique on the broker: it is part of every topic. "
             "Letters, digits, - and _, at most 64.",
             examples=["house-12"],
@@ -178,9 +187,8 @@ class CloudConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """The vendor's Open API, for watching whether the gateway delivers."""
 
     base_url: Annotated[
-        str,
+        Url,
         Meta(
-            pattern=_URL_PATTERN,
             description="Server of the account's region. Default: everywhere but mainland China.",
             examples=["https://euapi.ttlock.com"],
         ),
@@ -276,9 +284,8 @@ class LockConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One lock."""
 
     id: Annotated[
-        str,
+        Id,
         Meta(
-            pattern=ID_PATTERN,
             description="Name of the lock in topics and requests, unique here. Letters, digits, - "
             "and _, at most 64.",
             examples=["front-door"],
