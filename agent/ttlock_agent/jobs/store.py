@@ -92,7 +92,12 @@ class Journal:
     """
 
     def __init__(
-        self, database: Database, vault: Vault, clock: Clock, new_id: Callable[[], str]
+        self,
+        database: Database,
+        vault: Vault,
+        clock: Clock,
+        new_id: Callable[[], str],
+        on_change: Callable[[], None],
     ) -> None:
         self._database = database
         self._rows = SealedRows(vault)
@@ -100,18 +105,27 @@ class Journal:
         self._vault = vault
         self._clock = clock
         self._new_id = new_id
+        self._on_change = on_change
 
     @classmethod
     async def open(
-        cls, directory: Path, vault: Vault, clock: Clock, *, new_id: Callable[[], str] = _new_id
+        cls,
+        directory: Path,
+        vault: Vault,
+        clock: Clock,
+        *,
+        new_id: Callable[[], str] = _new_id,
+        on_change: Callable[[], None] = lambda: None,
     ) -> Self:
         """Open or create the journal in ``directory``, which must exist.
+
+        ``on_change`` is called after every change to jobs or outbox, once it is durable.
 
         Raises ``JournalLocked`` if another agent owns it, ``JournalError`` if it cannot be used,
         ``VaultError`` if its secrets were sealed with another key.
         """
         database = await Database.open(directory, clock.now())
-        journal = cls(database, vault, clock, new_id)
+        journal = cls(database, vault, clock, new_id, on_change)
         try:
             if await journal.secret(_VAULT_CHECK) is None:
                 await journal.put_secret(_VAULT_CHECK, b"")
@@ -176,7 +190,9 @@ class Journal:
             post(connection, outbox(job), now)
             return Accepted(job=job, is_new=row is None)
 
-        return await self._database.write(change)
+        accepted = await self._database.write(change)
+        self._on_change()
+        return accepted
 
     async def move(
         self,
@@ -215,7 +231,9 @@ class Journal:
                 post(connection, outbox(job), now)
             return jobs
 
-        return await self._database.write(change)
+        jobs = await self._database.write(change)
+        self._on_change()
+        return jobs
 
     async def job(self, job_id: str) -> Job | None:
         """Return the job of that id."""
@@ -318,6 +336,7 @@ class Journal:
         """Queue messages that belong to no move, such as the refusal of a request."""
         now = self._clock.now()
         await self._database.write(lambda c: post(c, publications, now))
+        self._on_change()
 
     async def outbox(self, *, after: int = 0, limit: int = OUTBOX_PAGE) -> list[OutboxEntry]:
         """Return messages still to be published, in order, beginning after entry ``after``."""
