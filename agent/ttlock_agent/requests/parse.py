@@ -1,0 +1,244 @@
+"""From a caller's bytes to a request that may become a job, or to a named refusal.
+
+Nothing a caller wrote is repeated in a message: the digits may stand in any field. Names are an
+exception, as far as they look like names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+from ttlock_agent.errors import JobRejected, Rejection
+from ttlock_agent.validation import BadValue, closest, example_of, expectation, quoted_name
+
+from .passcode import Passcode
+from .structs import MAX_ID, VERBS, LockRequest, PasscodeAdd, Priority, Request
+
+MAX_PAYLOAD_BYTES: Final = 16 * 1024
+"""The largest sensible request is under one KiB; this bounds what a mistake can cost."""
+
+
+class RequestRejected(JobRejected):
+    """A request that cannot become a job; ``request_id`` is None if no id could be read."""
+
+    def __init__(
+        self, message: str, *, reason: Rejection, hint: str, request_id: str | None
+    ) -> None:
+        super().__init__(message, reason=reason, hint=hint)
+        self.request_id = request_id
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedRequest:
+    """A valid request. Its repr shows no digits."""
+
+    id: str
+    verb: str
+    params: Request
+    """The verb's own struct from :data:`VERBS`."""
+
+    @property
+    def lock(self) -> str | None:
+        """Id of the lock it is for; None for ``job.*``."""
+        return self.params.lock if isinstance(self.params, LockRequest) else None
+
+    @property
+    def deadline_at(self) -> datetime | None:
+        """When to give up; None if the caller does not care."""
+        return self.params.deadline_at
+
+    @property
+    def priority(self) -> Priority:
+        """Which job of the lock goes first."""
+        return self.params.priority
+
+
+def parse_request(
+    verb: str,
+    payload: bytes,
+    *,
+    now: datetime,
+    known_locks: Collection[str],
+    is_retained: bool = False,
+    correlation_id: str | None = None,
+) -> ParsedRequest:
+    """Judge one request; raises ``RequestRejected``.
+
+    ``now`` is aware. ``correlation_id`` is what an MQTT 5 caller sent as correlation data; it
+    serves as the id where the payload has none.
+    """
+    fallback_id = correlation_id if correlation_id and _is_id(correlation_id) else None
+    raw = _object_from(payload, fallback_id)
+    own_id = raw.get("id")
+    refuse = _Refuse(own_id if _is_id(own_id) else fallback_id)
+    if is_retained:
+        refuse(
+            "The request was retained by the broker, so it may be old.",
+            Rejection.RETAINED,
+            "Publish requests without the retain flag, and clear the retained one.",
+        )
+    kind = VERBS.get(verb)
+    if kind is None:
+        meant = closest(verb, VERBS)
+        refuse(
+            f"There is no verb {quoted_name(verb)}.",
+            Rejection.UNKNOWN_VERB,
+            f"Did you mean {meant}?" if meant else f"Known are {', '.join(VERBS)}.",
+        )
+    try:
+        params = _build(kind, raw)
+    except BadValue as bad:
+        refuse(bad.message, Rejection.INVALID, bad.hint)
+    request_id = params.id or fallback_id
+    if request_id is None:
+        refuse("`id` is missing.", Rejection.INVALID, "Choose one; the answers will carry it.")
+    if isinstance(params, LockRequest) and params.lock not in known_locks:
+        meant = closest(params.lock, known_locks)
+        refuse(
+            f"There is no lock {quoted_name(params.lock)}.",
+            Rejection.UNKNOWN_LOCK,
+            f"Did you mean {meant}?" if meant else "Use a lock's id from the configuration.",
+        )
+    _refuse_late(params, now, refuse)
+    return ParsedRequest(request_id, verb, params)
+
+
+def canonical_content(request: ParsedRequest) -> bytes:
+    """Return what the request asks for, the same bytes however it was written.
+
+    Field order, defaults and UTC offsets make no difference; the id is not part of it. Two requests
+    with one id and different content are a conflict. Holds the digits: keep only a keyed hash.
+    """
+    content = {
+        field.encode_name: _canonical(getattr(request.params, field.name))
+        for field in msgspec.structs.fields(request.params)
+        if field.name != "id"
+    }
+    if isinstance(request.params, PasscodeAdd):
+        content["kind"] = request.params.kind
+    return msgspec.json.encode({"verb": request.verb, **content}, order="deterministic")
+
+
+def _canonical(value: object) -> object:
+    match value:
+        case datetime():
+            return value.astimezone(UTC)
+        case Passcode():
+            return value.digits
+        case _:
+            return value
+
+
+class _Refuse:
+    """Raises refusals of one request, so that none forgets whom to answer."""
+
+    def __init__(self, request_id: str | None) -> None:
+        self._request_id = request_id
+
+    def __call__(self, message: str, reason: Rejection, hint: str) -> NoReturn:
+        # Without its cause: parsers keep what they parsed in their exceptions.
+        raise RequestRejected(
+            message, reason=reason, hint=hint, request_id=self._request_id
+        ) from None
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= MAX_ID and value.isprintable()
+
+
+def _object_from(payload: bytes, request_id: str | None) -> dict[str, Any]:
+    refuse = _Refuse(request_id)
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        refuse(
+            f"The request has {len(payload)} bytes; at most {MAX_PAYLOAD_BYTES} are read.",
+            Rejection.TOO_LARGE,
+            "Send one request per message.",
+        )
+    try:
+        # The standard parser, because msgspec keeps the last of two equal keys silently.
+        raw = json.loads(
+            payload.decode(), object_pairs_hook=_without_duplicates, parse_constant=_no_constant
+        )
+    except UnicodeDecodeError:
+        refuse("The request is not UTF-8 text.", Rejection.MALFORMED, "Encode JSON as UTF-8.")
+    except RecursionError:
+        refuse("The request is nested too deeply.", Rejection.MALFORMED, "Requests are flat.")
+    except BadValue as bad:
+        refuse(bad.message, Rejection.MALFORMED, bad.hint)
+    except ValueError:
+        refuse("The request is not JSON.", Rejection.MALFORMED, "Check quotes, commas and braces.")
+    if not isinstance(raw, dict):
+        refuse("The request is not a JSON object.", Rejection.MALFORMED, 'Write {"id": ...}.')
+    return raw
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        names = [name for name, _ in pairs]
+        name = next(name for name in names if names.count(name) > 1)
+        raise BadValue(f"The key {quoted_name(name)} stands there twice.", hint="Keep one of them.")
+    return result
+
+
+def _no_constant(_name: str) -> NoReturn:
+    raise BadValue("NaN and Infinity are not JSON.", hint="Write a number, or leave the key out.")
+
+
+def _build(kind: type[Request], raw: dict[str, Any]) -> Request:
+    """Make the verb's struct; field by field, because only so is it known which one is wrong."""
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    for name in raw:
+        if name not in fields:
+            meant = closest(name, fields.keys() - raw.keys())
+            raise BadValue(
+                f"The request has an unknown key {quoted_name(name)}.",
+                hint=f"Did you mean {meant}?" if meant else f"Known are {', '.join(fields)}.",
+            )
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name in raw:
+            values[field.name] = _convert(name, field.type, raw[name])
+        elif field.required:
+            raise BadValue(f"`{name}` is missing.", hint=_example(name, field.type))
+    return kind(**values)
+
+
+def _convert(name: str, expected: Any, raw: object) -> object:
+    try:
+        return msgspec.convert(raw, expected, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, BadValue):
+            bad = BadValue(f"`{name}` {error.__cause__.message}.", hint=error.__cause__.hint)
+        else:
+            bad = BadValue(f"`{name}` must be {expectation(expected)}.",
+                           hint=_example(name, expected))  # fmt: skip
+    raise bad
+
+
+def _decode(kind: type, raw: Any) -> object:
+    return kind(raw)
+
+
+def _example(name: str, expected: object) -> str:
+    example = example_of(expected)
+    if example is None:
+        return f"Write {expectation(expected)}."
+    return f"Write for example {json.dumps({name: example})[1:-1]}."
+
+
+def _refuse_late(params: Request, now: datetime, refuse: _Refuse) -> None:
+    if params.deadline_at is not None and params.deadline_at <= now:
+        refuse("`deadline_at` is over.", Rejection.EXPIRED, "Send a new request, with a new id.")
+    if isinstance(params, PasscodeAdd) and params.valid_until and params.valid_until <= now:
+        refuse(
+            "`valid_until` is over: the passcode would never open anything.",
+            Rejection.EXPIRED,
+            "Check the dates, their UTC offsets, and the agent's clock.",
+        )

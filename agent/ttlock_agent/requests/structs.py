@@ -1,0 +1,257 @@
+"""Every request as a type: its fields, their ranges and meaning.
+
+The JSON schema in ``config/`` is made from these, so the descriptions are written for callers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct, field
+
+from ttlock_agent.validation import BadValue, Id
+
+from .passcode import Passcode
+
+FIRST_YEAR: Final = 2000
+LAST_YEAR: Final = 2099
+"""A lock keeps the year as one byte counted from 2000 (reference 8.4)."""
+
+MAX_LABEL: Final = 64
+MAX_ID: Final = 128
+
+RequestId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_ID,
+        extra={"words": f"1 to {MAX_ID} printable characters"},
+    ),
+]
+Instant = Annotated[datetime, Meta(tz=True)]
+
+
+class Priority(StrEnum):
+    """Which job of a lock goes first."""
+
+    NORMAL = "normal"
+    GUEST_AT_THE_DOOR = "guest_at_the_door"
+
+
+class PasscodeKind(StrEnum):
+    """How long a passcode works."""
+
+    PERMANENT = "permanent"
+    PERIOD = "period"
+    ONE_TIME = "one_time"
+
+
+class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every request has."""
+
+    id: Annotated[
+        RequestId | None,
+        Meta(
+            description="Chosen by the caller and echoed in every answer; the same id is the same "
+            "job, however often it is sent. MQTT 5 callers may use correlation data instead.",
+            examples=["pms-8841"],
+        ),
+    ] = None
+    deadline_at: Annotated[
+        Instant | None,
+        Meta(
+            description="ISO 8601 with UTC offset. What is not done by then is given up.",
+            examples=["2026-12-01T14:00:00+01:00"],
+        ),
+    ] = None
+    priority: Annotated[
+        Priority,
+        Meta(description="guest_at_the_door goes before everything else of the same lock."),
+    ] = Priority.NORMAL
+
+    def __post_init__(self) -> None:
+        if self.id is not None and not self.id.isprintable():
+            raise BadValue("`id` holds control characters.", hint="Use printable characters only.")
+        _check_year("deadline_at", self.deadline_at)
+
+
+class LockRequest(Request, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every request to a lock has."""
+
+    lock: Annotated[
+        Id, Meta(description="Id of the lock, as in the configuration.", examples=["front-door"])
+    ]
+
+
+class PasscodeAdd(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Write a passcode into the lock and prove by reading back that it is there."""
+
+    passcode: Annotated[Passcode, Meta(description="4 to 9 digits.", examples=["004711"])]
+    label: Annotated[
+        Annotated[str, Meta(max_length=MAX_LABEL)],
+        Meta(
+            description="For people; kept in the journal, not in the lock, and shown in "
+            "lists: leave the passcode out of it.",
+            examples=["booking 8841"],
+        ),
+    ] = ""
+    given_kind: Annotated[
+        PasscodeKind | None,
+        Meta(description="Default: period if valid_until is given, else permanent."),
+    ] = field(name="kind", default=None)
+    valid_from: Annotated[
+        Instant | None,
+        Meta(
+            description="ISO 8601 with UTC offset, whole minutes. Default: at once.",
+            examples=["2026-12-01T15:00:00+01:00"],
+        ),
+    ] = None
+    valid_until: Annotated[
+        Instant | None,
+        Meta(
+            description="ISO 8601 with UTC offset, whole minutes. Needed for period, not allowed "
+            "for permanent, optional for one_time.",
+            examples=["2026-12-05T11:00:00+01:00"],
+        ),
+    ] = None
+
+    @property
+    def kind(self) -> PasscodeKind:
+        """The kind asked for, or the one that follows from the window."""
+        if self.given_kind is not None:
+            return self.given_kind
+        return PasscodeKind.PERMANENT if self.valid_until is None else PasscodeKind.PERIOD
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.label.isprintable():
+            raise BadValue(
+                "`label` holds control characters.", hint="Use printable characters only."
+            )
+        if self.kind is PasscodeKind.PERMANENT and self.valid_until is not None:
+            raise BadValue(
+                "A permanent passcode has no end, but `valid_until` is given.",
+                hint="Leave out `valid_until`, or ask for kind period.",
+            )
+        if self.kind is PasscodeKind.PERIOD and self.valid_until is None:
+            raise BadValue(
+                "A passcode of kind period needs `valid_until`.",
+                hint="Give `valid_until`, or ask for kind permanent.",
+            )
+        for name in ("valid_from", "valid_until"):
+            at: datetime | None = getattr(self, name)
+            _check_year(name, at)
+            if at is not None and (at.second or at.microsecond):
+                raise BadValue(
+                    f"`{name}` is not a whole minute, and locks know no seconds.",
+                    hint="Write :00 for the seconds.",
+                )
+        if self.valid_from and self.valid_until and self.valid_until <= self.valid_from:
+            raise BadValue(
+                "`valid_until` is not after `valid_from`.",
+                hint="Check the order of the two, and their UTC offsets.",
+            )
+
+
+class PasscodeDelete(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Remove a passcode from the lock and prove by reading back that it is gone."""
+
+    passcode: Annotated[Passcode, Meta(description="4 to 9 digits.", examples=["004711"])]
+
+
+class PasscodeList(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Read the passcodes from the lock's own memory."""
+
+
+class ClockRead(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Read the lock's clock and how far it is off."""
+
+
+class ClockSync(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Set the lock's clock to the agent's and read it back."""
+
+
+class LockState(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Read whether the lock is locked, and its battery."""
+
+
+class LockFeatures(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Read what the lock says it can do."""
+
+
+class LockInfo(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Read model, hardware and firmware."""
+
+
+class LogRead(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Read the lock's operation log."""
+
+    since: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=0xFFEF,
+            description="Cursor from the last answer; 0 reads from the oldest record. The values "
+            "above have a meaning of their own to locks: 65535 would move a bookmark that the "
+            "owner's app shares.",
+            examples=[0],
+        ),
+    ] = 0
+    max_records: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="Most records to read. Default 100: each costs a round trip and battery.",
+            examples=[100],
+        ),
+    ] = 100
+
+
+class JobGet(Request, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask how a job is; the lock is not asked."""
+
+    job: Annotated[
+        RequestId,
+        Meta(description="Id of the job, or of the request that made it.", examples=["pms-8841"]),
+    ]
+
+
+class JobCancel(Request, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Give up a job that has not changed the lock yet."""
+
+    job: Annotated[
+        RequestId,
+        Meta(description="Id of the job, or of the request that made it.", examples=["pms-8841"]),
+    ]
+
+
+VERBS: Final[Mapping[str, type[Request]]] = MappingProxyType(
+    {
+        "passcode.add": PasscodeAdd,
+        "passcode.delete": PasscodeDelete,
+        "passcode.list": PasscodeList,
+        "clock.read": ClockRead,
+        "clock.sync": ClockSync,
+        "lock.state": LockState,
+        "lock.features": LockFeatures,
+        "lock.info": LockInfo,
+        "log.read": LogRead,
+        "job.get": JobGet,
+        "job.cancel": JobCancel,
+    }
+)
+"""All verbs. A new one is a struct and a line here."""
+
+
+def _check_year(name: str, at: datetime | None) -> None:
+    # Also keeps arithmetic with offsets within what datetime can hold.
+    if at is not None and not FIRST_YEAR <= at.year <= LAST_YEAR:
+        raise BadValue(
+            f"`{name}` lies outside the years {FIRST_YEAR} to {LAST_YEAR}.",
+            hint="No lock can say such a date; leave it out for no limit.",
+        )
