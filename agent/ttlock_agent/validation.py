@@ -7,6 +7,7 @@ be a passcode somebody put into the wrong field.
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from collections.abc import Iterable
 from typing import Annotated, Final
@@ -60,10 +61,10 @@ def expectation(expected: object) -> str:
 
 
 def example_of(expected: object) -> str | None:
-    """Return the first example that ``expected`` carries in its ``Meta``, as text."""
+    """Return the first example that ``expected`` carries in its ``Meta``, as JSON and as YAML."""
     for meta in getattr(expected, "__metadata__", ()):
         if isinstance(meta, msgspec.Meta) and meta.examples:
-            return str(meta.examples[0])
+            return json.dumps(meta.examples[0])
     return None
 
 
@@ -74,8 +75,7 @@ def _in_words(info: inspect.Type) -> str:
         case inspect.Metadata(type=inner):
             return _in_words(inner)
         case inspect.UnionType(types=types):
-            wanted = [_in_words(t) for t in types if not isinstance(t, inspect.NoneType)]
-            return " or ".join(wanted)
+            return " or ".join(_in_words(t) for t in types if not isinstance(t, inspect.NoneType))
         case inspect.StructType(fields=fields):
             return "a section with " + ", ".join(field.encode_name for field in fields)
         case _:

@@ -149,7 +149,11 @@ MISTAKES: dict[str, tuple[str, str, int, int, list[str]]] = {
     "number in quotes": ("host: localhost", 'host: localhost\n  port: "1883"', 5, 9,
                          ["must be a whole number"]),
     "not true or false": ("host: localhost", "host: localhost\n  allow_plaintext: maybe", 5, 20,
-                          ["must be true or false"]),
+                          ["must be true or false", "allow_plaintext: false"]),
+    "below the least": ("id: front-door", "id: front-door\n    cloud_lock_id: 0", 7, 20,
+                        ["must be a whole number of at least 1"]),
+    "text too long": ("id: front-door", "id: front-door\n    name: " + "x" * 65, 7, 11,
+                      ["must be text of at most 64 characters"]),
     "unknown word": ("id: house-12", "id: house-12\n  log_level: loud", 3, 14,
                      ["must be one of", "trace"]),
     "id with a slash": ("id: house-12", "id: a/b", 2, 7, ["`agent.id` must be 1 to 64 letters"]),
@@ -215,6 +219,14 @@ def test_a_mistake_is_told_with_its_place_and_what_to_write(directory: Path, nam
         load_config(file)
     assert caught.value.findings == (finding,)
     assert caught.value.exit_code == EX_CONFIG
+
+
+def test_a_machine_without_zones_is_told_what_to_install(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zoneinfo, "available_timezones", set)
+    finding = only_finding(directory, GOOD.replace("Europe/Berlin", "Europe/Nowhere"))
+    assert "apt install tzdata" in finding.hint
 
 
 def test_all_mistakes_are_listed_in_the_order_of_lines(directory: Path) -> None:

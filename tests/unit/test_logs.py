@@ -211,9 +211,10 @@ def test_crashes_are_told_through_the_chain(redactor: Redactor) -> None:
     def crash() -> None:
         raise error
 
-    thread = threading.Thread(target=crash)
-    thread.start()
-    thread.join()
+    for target in (crash, sys.exit):
+        thread = threading.Thread(target=target)
+        thread.start()
+        thread.join()
     assert [entry["event"] for entry in lines(out)] == ["uncaught_exception"] * 2
     assert CODE not in out.getvalue()
 

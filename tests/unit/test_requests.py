@@ -183,6 +183,13 @@ def test_a_wrong_value_is_named_and_not_repeated(name: str) -> None:
     assert error.request_id == "pms-8841"
 
 
+def test_an_example_is_given_as_json() -> None:
+    asked = {"id": "1", "lock": "front-door", "since": "x"}
+    assert refusal("log.read", asked).hint == 'Write for example "since": 0.'
+    assert refusal("log.read", {"id": "1"}).hint == 'Write for example "lock": "front-door".'
+    assert refusal("passcode.add", changed(kind=7)).hint.startswith("Write one of permanent")
+
+
 def test_a_misspelled_key_is_told_the_right_one() -> None:
     request = changed(valid_till=ADD["valid_until"], valid_until=None)
     assert refusal("passcode.add", request).hint == "Did you mean valid_until?"

@@ -230,7 +230,7 @@ def _example(name: str, expected: object) -> str:
     example = example_of(expected)
     if example is None:
         return f"Write {expectation(expected)}."
-    return f"Write for example {json.dumps({name: example})[1:-1]}."
+    return f'Write for example "{name}": {example}.'
 
 
 def _refuse_late(params: Request, now: datetime, refuse: _Refuse) -> None:
