@@ -133,6 +133,7 @@ class Rejection(StrEnum):
     EXPIRED = "expired"
     NOT_SUPPORTED = "not_supported"
     NO_KEYS = "no_keys"
+    PREFIX_COLLISION = "prefix_collision"
 
 
 class JobRejected(JobError):
@@ -160,7 +161,9 @@ class KeysRejected(JobError):
 
     code = "keys_rejected"
     exit_code = EX_NO_PERMISSION
-    hint = "The lock was reset or paired anew: import its current keys with `ttlock-agent keys import`."
+    hint = (
+        "The lock was reset or paired anew: import its current keys with `ttlock-agent keys import`."
+    )
 
 
 class NotInLock(JobError):
@@ -183,6 +186,13 @@ class JobExpired(JobError):
     code = "expired"
     exit_code = EX_TRY_LATER
     hint = "Send a new request with a later deadline; see the last reason for what was in the way."
+
+
+class JobCancelled(JobError):
+    """Somebody gave the job up before it changed the lock."""
+
+    code = "cancelled"
+    hint = "Send a new request, with a new id, if it is wanted after all."
 
 
 class OutcomeUnknown(JobError):

@@ -14,10 +14,12 @@ import os
 import re
 import sys
 import threading
+import traceback
 import types
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import lru_cache
+from pathlib import PurePath
 from typing import Any, Final, TextIO
 
 import structlog
@@ -211,6 +213,12 @@ def configure_logging(level: LogLevel, redactor: Redactor, *, stream: TextIO | N
     logging.captureWarnings(True)
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+
+
+def where(error: Exception) -> dict[str, str]:
+    """Say what kind of exception came from where, without its text, which may quote a secret."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return {"error": type(error).__name__, "at": f"{PurePath(last.filename).name}:{last.lineno}"}
 
 
 def _output(out: TextIO) -> tuple[list[Processor], Callable[[Any], None]]:

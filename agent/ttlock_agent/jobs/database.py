@@ -102,9 +102,7 @@ class Database:
         try:
             await database._on_thread(database._open, now)
         except BaseException:
-            # Also when cancelled: the clean-up queues up behind the opening.
-            database._thread.submit(database._close)
-            database._thread.shutdown(wait=False)
+            await database.close()  # also when cancelled: it queues up behind the opening
             raise
         return database
 
@@ -140,25 +138,21 @@ class Database:
 
     def _open(self, now: datetime) -> None:
         with _named_errors():
+            self._take_lock()
+            # A log without its file is left by a death between two renames of _move_aside.
+            if not self._path.exists() and self._beside("-wal").exists():
+                self._move_aside(now)
+            self._connection = self._connect()
             try:
-                self._take_lock()
-                # A log without its file is left by a death between two renames of _move_aside.
-                if not self._path.exists() and self._beside("-wal").exists():
-                    self._move_aside(now)
+                self._prepare(self._connection)
+            except JournalError as error:
+                if error.problem is not JournalProblem.CORRUPT:
+                    raise
+                # Before closing, which would fold the log into the damaged file and drop it.
+                self._move_aside(now)
+                self._connection.close()
                 self._connection = self._connect()
-                try:
-                    self._prepare(self._connection)
-                except JournalError as error:
-                    if error.problem is not JournalProblem.CORRUPT:
-                        raise
-                    # Before closing, which would fold the log into the damaged file and drop it.
-                    self._move_aside(now)
-                    self._connection.close()
-                    self._connection = self._connect()
-                    self._prepare(self._connection)
-            except BaseException:
-                self._close()
-                raise
+                self._prepare(self._connection)
 
     def _take_lock(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC

@@ -15,13 +15,17 @@ from typing import Final, TypeVar
 from ttlock_agent.clock import Clock
 from ttlock_agent.link import LinkFactory
 from ttlock_agent.lock.client import LockClient
-from ttlock_agent.lock.passcodes import Listing
 from ttlock_protocol.errors import CommandRefused, Refusal
 from ttlock_protocol.keys import LockKeys
 from ttlock_protocol.message import Auth, Request, Response
 from ttlock_protocol.messages.clock import GetClock, SetClock
+from ttlock_protocol.messages.pages import Unreadable
+from ttlock_protocol.messages.passcodes import PasscodeRecord
 from ttlock_protocol.procedures import Procedure, authenticate_admin, list_passcodes
 from ttlock_protocol.session import Session
+
+Listing = tuple[PasscodeRecord | Unreadable, ...]
+"""All that a lock says it holds."""
 
 R = TypeVar("R", bound=Response)
 T = TypeVar("T")
@@ -96,15 +100,20 @@ class Visit:
         await self.ask(SetClock(local_time=here.replace(tzinfo=None, microsecond=0)))
 
     async def passcodes(self, *, is_fresh: bool) -> Listing:
-        """List what the lock holds; without ``is_fresh`` an earlier listing of this visit will do."""
+        """List what the lock holds; if not ``is_fresh``, an earlier listing of this visit does."""
         if self._listing is None or is_fresh:
             self._listing = await self.run(list_passcodes(), auth=Auth.ADMIN)
         return self._listing
 
-    async def _authenticate(self, auth: Auth) -> None:
-        if auth is Auth.ADMIN and not self._is_admin:
+    async def be_admin(self) -> None:
+        """Authenticate as the administrator, once in a visit."""
+        if not self._is_admin:
             await self._client.run(authenticate_admin(self._profile.keys))
             self._is_admin = True
+
+    async def _authenticate(self, auth: Auth) -> None:
+        if auth is Auth.ADMIN:
+            await self.be_admin()
 
 
 @asynccontextmanager

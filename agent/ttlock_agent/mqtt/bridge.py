@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import PurePath
 from typing import Protocol
 
 import structlog
 
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import JournalError
+from ttlock_agent.logs import where
 from ttlock_agent.publication import Publication
 
 from .connection import Publisher
@@ -144,7 +143,7 @@ class RequestBridge:
             return False
         except Exception as error:  # noqa: BLE001 - a defect of ours; kept, it would strike for ever
             # No traceback: it may quote the payload.
-            log.error("mqtt_request_defect", verb=verb, **_defect(error))  # noqa: TRY400
+            log.error("mqtt_request_defect", verb=verb, **where(error))  # noqa: TRY400
         return True
 
     def _response_topic(self, incoming: Incoming) -> str | None:
@@ -219,9 +218,3 @@ class OutboxPublisher:
             return entry.publication
         age_s = int((self._clock.now() - entry.queued_at).total_seconds())
         return replace(entry.publication, expiry_s=min(max(expiry_s - age_s, 1), expiry_s))
-
-
-def _defect(error: Exception) -> dict[str, str]:
-    """Where an exception came from, without its text."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return {"error": type(error).__name__, "at": f"{PurePath(last.filename).name}:{last.lineno}"}

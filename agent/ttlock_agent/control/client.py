@@ -1,0 +1,43 @@
+"""The command line's side of the control socket."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ttlock_agent.control.messages import MAX_LINE_BYTES, Call, Line
+from ttlock_agent.errors import ControlUnavailable
+
+
+def call(path: Path, verb: str, request: dict[str, Any] | None = None) -> Generator[Line]:
+    """Ask the agent on ``path``, and give its lines as they come, the last one included.
+
+    Raises ``ControlUnavailable`` when nobody answers, or stops answering.
+    """
+    raw = msgspec.Raw(msgspec.json.encode(request or {}))
+    with closing(_connect(path)) as connection, connection.makefile("rwb") as stream:
+        stream.write(msgspec.json.encode(Call(verb=verb, request=raw)) + b"\n")
+        stream.flush()
+        while text := stream.readline(MAX_LINE_BYTES):
+            yield msgspec.json.decode(text, type=Line)
+
+
+def _connect(path: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(str(path))
+    except PermissionError as error:
+        connection.close()
+        raise ControlUnavailable(
+            f"You may not talk to the agent on {path}.",
+            hint="Join the socket's group, or use sudo.",
+        ) from error
+    except OSError as error:
+        connection.close()
+        raise ControlUnavailable(f"No agent answers on {path}.") from error
+    return connection

@@ -1,0 +1,99 @@
+"""What is said about a job over MQTT: the one place where answers get their form.
+
+A request is answered ``accepted`` with the id of its job, and again when the job is final; a bad
+one is answered ``rejected``. Digits and keys never stand in an answer.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from ttlock_agent.errors import AgentError
+from ttlock_agent.jobs.model import Job, JobFailure, JobState
+from ttlock_agent.mqtt.topics import Topics
+from ttlock_agent.publication import Publication
+
+ANSWER_EXPIRY_S: Final = 3600
+"""Who has not fetched an answer within the hour asks again with the same id."""
+
+_SUCCESS: Final = frozenset({JobState.PROVED, JobState.DONE})
+
+
+def answer_body(job: Job) -> dict[str, Any]:
+    """Return the answer to a request as it stands: accepted, done or failed."""
+    body: dict[str, Any] = {"id": job.request_id, "job": job.id}
+    if not job.is_final:
+        return body | {"status": "accepted"}
+    body |= {"status": "done" if job.state in _SUCCESS else "failed", "result": job.state.value}
+    if job.error is not None:
+        body["error"] = _failure_body(job.error)
+    return body | (job.result or {})
+
+
+def rejection_body(error: AgentError, request_id: str | None) -> dict[str, Any]:
+    """Return the answer to a request that never became a job."""
+    return {"id": request_id, "status": "rejected", "error": _failure_body(JobFailure.of(error))}
+
+
+def job_body(job: Job) -> dict[str, Any]:
+    """Return all there is to say about a job."""
+    body = answer_body(job) | {
+        "verb": job.verb,
+        "lock": job.lock,
+        "source": job.source,
+        "state": job.state.value,
+        "attempts": job.attempts,
+        "created_at": _text(job.created_at),
+        "updated_at": _text(job.updated_at),
+        "deadline_at": _text(job.deadline_at),
+    }
+    if job.reason is not None:
+        body["waiting"] = {"reason": job.reason.value, "sentence": job.reason.sentence}
+    if job.error is not None:
+        body["error"] = _failure_body(job.error)
+    return body
+
+
+class Answers:
+    """Makes publications of answers."""
+
+    def __init__(self, topics: Topics) -> None:
+        self._topics = topics
+
+    def of_job(self, job: Job) -> list[Publication]:
+        """Return the answer to the request that made ``job``."""
+        return [self._publication(job.verb, answer_body(job))]
+
+    def when_final(self, job: Job) -> list[Publication]:
+        """Return the answer if there is nothing more to come, else nothing."""
+        return self.of_job(job) if job.is_final else []
+
+    def about(self, verb: str, request_id: str, job: Job) -> Publication:
+        """Return the answer to a request that asked about ``job``."""
+        body = {"id": request_id, "status": "done", "result": "done", "about": job_body(job)}
+        return self._publication(verb, body)
+
+    def rejected(self, verb: str, error: AgentError, request_id: str | None) -> Publication:
+        """Return the answer to a request that never became a job."""
+        return self._publication(verb, rejection_body(error, request_id))
+
+    def _publication(self, verb: str, body: dict[str, Any]) -> Publication:
+        return Publication(
+            self._topics.response(verb), msgspec.json.encode(body), expiry_s=ANSWER_EXPIRY_S
+        )
+
+
+def _text(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="seconds")
+
+
+def _failure_body(failure: JobFailure) -> dict[str, Any]:
+    return {
+        "code": failure.code,
+        "message": failure.message,
+        "hint": failure.hint,
+        "retryable": failure.is_retryable,
+    }

@@ -1,0 +1,112 @@
+"""Where requests become jobs, whoever asks: the journal first, then an answer, then the radio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from ttlock_agent.clock import Clock
+from ttlock_agent.errors import IllegalMove, JobCancelled, JobRejected, NoSuchJob, Rejection
+from ttlock_agent.jobs.answers import Answers
+from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, NewJob, WantedPasscode
+from ttlock_agent.jobs.passcodes import collision
+from ttlock_agent.jobs.store import Journal
+from ttlock_agent.jobs.verbs import deadline_of, wish_of
+from ttlock_agent.jobs.waiting import Alarm
+from ttlock_agent.requests import JobCancel, JobGet, ParsedRequest, Priority, canonical_content
+
+log = structlog.get_logger()
+
+_PRIORITIES: Mapping[Priority, int] = {Priority.NORMAL: 0, Priority.GUEST_AT_THE_DOOR: 10}
+
+
+class Intake:
+    """Takes requests that were parsed already."""
+
+    def __init__(
+        self, journal: Journal, answers: Answers, clock: Clock, alarms: Sequence[Alarm]
+    ) -> None:
+        self._journal = journal
+        self._answers = answers
+        self._clock = clock
+        self._alarms = alarms
+
+    async def take(self, request: ParsedRequest, *, source: str) -> Job:
+        """Carry out what needs no lock, make a job of the rest, and queue the answer.
+
+        Raises ``JobRejected`` or ``NoSuchJob``, and then has changed nothing.
+        """
+        match request.params:
+            case JobGet(job=name):
+                return await self._answered(request, await self._find(name))
+            case JobCancel(job=name):
+                return await self._answered(request, await self._cancel(name))
+            case _:
+                return await self._accept(request, source)
+
+    async def _accept(self, request: ParsedRequest, source: str) -> Job:
+        assert request.lock is not None, "all other verbs are about a lock"
+        wish = wish_of(request.params, lock=request.lock, source=source)
+        is_known = await self._journal.job_by_request(request.id) is not None
+        if wish is not None and wish.is_wanted and not is_known:
+            await self._refuse_collision(wish)
+        accepted = await self._journal.accept(
+            NewJob(
+                source=source,
+                request_id=request.id,
+                verb=request.verb,
+                lock=request.lock,
+                params=canonical_content(request),
+                priority=_PRIORITIES[request.priority],
+                deadline_at=deadline_of(request, self._clock.now()),
+            ),
+            wanted=() if wish is None else (wish,),
+            outbox=self._answers.of_job,
+        )
+        job = accepted.job
+        log.info(
+            "job_accepted" if accepted.is_new else "job_asked_again",
+            job_id=job.id, lock=job.lock, verb=job.verb, source=job.source,
+        )  # fmt: skip
+        for alarm in self._alarms:
+            alarm.ring()
+        return job
+
+    async def _refuse_collision(self, wish: WantedPasscode) -> None:
+        others = [
+            other.digits
+            for other in await self._journal.wanted(wish.lock)
+            if other.is_wanted
+            and (other.valid_until is None or other.valid_until > self._clock.now())
+        ]
+        if collision(wish.digits, others) is not None:
+            raise JobRejected(
+                "The passcode begins like another one of this lock, or the other way round.",
+                reason=Rejection.PREFIX_COLLISION,
+                hint="Choose digits of which neither is the beginning of the other: locks"
+                " confuse such passcodes, and one of them would outlive its deletion.",
+            )
+
+    async def _find(self, name: str) -> Job:
+        job = await self._journal.job(name) or await self._journal.job_by_request(name)
+        if job is None:
+            raise NoSuchJob("There is no job of that id.")
+        return job
+
+    async def _cancel(self, name: str) -> Job:
+        job = await self._find(name)
+        cancelled = JobFailure.of(JobCancelled("The job was cancelled."))
+        try:
+            return await self._journal.move(
+                job.id,
+                Move(to=JobState.CANCELLED, error=cancelled),
+                outbox=self._answers.when_final,
+            )
+        except IllegalMove:
+            # It is final already, or the lock may have done it: the answer says how it stands.
+            return await self._find(name)
+
+    async def _answered(self, request: ParsedRequest, job: Job) -> Job:
+        await self._journal.post([self._answers.about(request.verb, request.id, job)])
+        return job

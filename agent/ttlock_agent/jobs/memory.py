@@ -1,0 +1,124 @@
+"""What the agent has learnt of its locks: kept in the journal, shown over MQTT without digits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
+from typing import Any, Final
+
+import msgspec
+
+from ttlock_agent.clock import Clock
+from ttlock_agent.jobs.model import WantedPasscode
+from ttlock_agent.jobs.passcodes import Held, held, instant
+from ttlock_agent.jobs.store import Journal
+from ttlock_agent.lock.visit import ClockReading, Listing, LockProfile
+from ttlock_agent.mqtt.topics import Topics
+from ttlock_agent.publication import Publication
+from ttlock_protocol.messages.auth import PERMANENT_FROM
+from ttlock_protocol.messages.pages import Unreadable
+from ttlock_protocol.messages.passcodes import PasscodeRecord
+
+LISTING: Final = "passcodes"
+CLOCK: Final = "clock"
+STATE: Final = "state"
+
+
+class LockMemory:
+    """Keeps and shows what locks said."""
+
+    def __init__(self, journal: Journal, topics: Topics, clock: Clock) -> None:
+        self._journal = journal
+        self._topics = topics
+        self._clock = clock
+
+    async def keep_listing(
+        self, profile: LockProfile, listing: Listing, listed_at: datetime
+    ) -> None:
+        """Keep a complete listing."""
+        wanted = await self._journal.wanted(profile.id)
+        entries = describe_listing(listing, wanted, profile.zone)
+        await self._journal.remember_lock(profile.id, LISTING, entries, listed_at)
+
+    async def keep_clock(
+        self, profile: LockProfile, before: ClockReading, after: ClockReading | None
+    ) -> None:
+        """Keep how far the clock was off, and after it was set, still is."""
+        last = before if after is None else after
+        value = {
+            "clock_error_s": last.error_s,
+            "clock_error_before_s": before.error_s,
+            "was_set": after is not None,
+        }
+        await self._journal.remember_lock(profile.id, CLOCK, value, last.read_at)
+
+    async def keep_state(self, profile: LockProfile, state: dict[str, Any]) -> None:
+        """Keep battery and bolt."""
+        await self._journal.remember_lock(profile.id, STATE, state, self._clock.now())
+
+    async def show(self, profile: LockProfile) -> None:
+        """Queue what is known for publication, each with the moment it was true."""
+        await self._journal.post(
+            [
+                Publication(topic, msgspec.json.encode(body), retain=True)
+                for topic, body in (
+                    (self._topics.lock_state(profile.id), await self._state(profile.id)),
+                    (self._topics.lock_passcodes(profile.id), await self.passcodes(profile.id)),
+                )
+                if body
+            ]
+        )
+
+    async def passcodes(self, lock: str) -> dict[str, Any]:
+        """Return the last listing, without digits; empty when there was none."""
+        known = await self._journal.last_known(lock, LISTING)
+        return {} if known is None else {"passcodes": known.value, "as_of": _text(known.as_of)}
+
+    async def _state(self, lock: str) -> dict[str, Any]:
+        body: dict[str, Any] = {}
+        for kind in (CLOCK, STATE):
+            known = await self._journal.last_known(lock, kind)
+            if known is not None:
+                body |= known.value | {f"{kind}_as_of": _text(known.as_of)}
+        return body
+
+
+def describe_listing(
+    listing: Listing, wanted: Sequence[WantedPasscode], zone: tzinfo
+) -> list[dict[str, Any]]:
+    """Return the records of ``listing`` as JSON without their digits.
+
+    ``label`` and ``request`` are those of the wish that a record fulfils; a record without them
+    belongs to nobody the agent knows.
+    """
+    by_digits = {wish.digits: wish for wish in wanted if wish.is_wanted}
+    return [
+        {"kind": "unreadable"}
+        if isinstance(record, Unreadable)
+        else _describe(record, by_digits.get(record.passcode), zone)
+        for record in listing
+    ]
+
+
+def _describe(record: PasscodeRecord, wish: WantedPasscode | None, zone: tzinfo) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "kind": record.passcode_type.name.lower(),
+        "length": len(record.passcode),
+        "is_known": wish is not None,
+    }
+    if record.valid_from != PERMANENT_FROM:
+        body["valid_from"] = _text(instant(record.valid_from, zone))
+    if record.valid_until is not None:
+        body["valid_until"] = _text(instant(record.valid_until, zone))
+    if wish is not None:
+        body |= {
+            "label": wish.label,
+            "source": wish.source,
+            "job": wish.job_id,
+            "is_as_wanted": held((record,), wish, zone) is Held.AS_WANTED,
+        }
+    return body
+
+
+def _text(at: datetime) -> str:
+    return at.isoformat(timespec="seconds")

@@ -1,0 +1,252 @@
+"""The owner of one Bluetooth adapter: which lock is visited when, and what a failed visit means.
+
+One visit serves all jobs of a lock that are due, also those that arrive while it lasts. Between
+visits the slot of the lock is free for the gateway and the owner's phone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from ttlock_agent.clock import Clock
+from ttlock_agent.errors import (
+    AdapterUnavailable,
+    AgentError,
+    ConnectFailed,
+    JournalError,
+    LinkError,
+    LockMisunderstood,
+    LockNotSeen,
+)
+from ttlock_agent.jobs.answers import Answers
+from ttlock_agent.jobs.backoff import pause_s
+from ttlock_agent.jobs.model import (
+    Job,
+    JobFailure,
+    JobState,
+    Move,
+    WaitReason,
+    after_interruption,
+)
+from ttlock_agent.jobs.store import Journal
+from ttlock_agent.jobs.waiting import Alarm, is_due
+from ttlock_agent.jobs.work import LockWork, Work
+from ttlock_agent.link import LinkFactory
+from ttlock_agent.lock.refusals import refused
+from ttlock_agent.lock.visit import LockProfile, Visit, visit_lock
+from ttlock_agent.logs import where
+from ttlock_protocol.errors import CommandRefused, ProtocolError
+
+log = structlog.get_logger()
+
+MAX_VISIT_S: Final = 90.0
+"""After this, a visit ends even if more jobs arrive: the gateway and phones want the slot too."""
+JOURNAL_PAUSE_S: Final = 30.0
+"""A full disk is not freed sooner."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a visit was like, for whoever shows the state of a lock."""
+
+    lock: str
+    is_reached: bool
+    ended_at: datetime
+    round_trips: int
+    connected_s: float
+    error: AgentError | None = None
+
+
+class _Meter:
+    """Measures one visit."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since_s: float | None = None
+        self._total_s = 0.0
+        self._round_trips = 0
+
+    @property
+    def connected_s(self) -> float:
+        """How long the connection has lasted."""
+        if self._since_s is None:
+            return self._total_s
+        return self._clock.monotonic() - self._since_s
+
+    def connected(self) -> None:
+        self._since_s = self._clock.monotonic()
+
+    def disconnected(self, visit: Visit) -> None:
+        self._total_s, self._since_s = self.connected_s, None
+        self._round_trips = visit.round_trips
+
+    def report(self, lock: str, error: AgentError | None) -> Report:
+        return Report(
+            lock=lock,
+            is_reached=self._round_trips > 0,
+            ended_at=self._clock.now(),
+            round_trips=self._round_trips,
+            connected_s=self._total_s,
+            error=error,
+        )
+
+
+class Radio:
+    """Visits locks, one at a time."""
+
+    def __init__(
+        self,
+        factory: LinkFactory,
+        profiles: Mapping[str, LockProfile],
+        *,
+        journal: Journal,
+        work: Work,
+        answers: Answers,
+        clock: Clock,
+        alarm: Alarm,
+        random: Callable[[], float],
+        on_report: Callable[[Report], None] = lambda _: None,
+    ) -> None:
+        self._factory = factory
+        self._profiles = profiles
+        self._journal = journal
+        self._work = work
+        self._answers = answers
+        self._clock = clock
+        self._alarm = alarm
+        self._random = random
+        self._on_report = on_report
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        while True:
+            try:
+                jobs = await self._due(None)
+                if jobs:
+                    await self._visit(jobs[0].lock)
+                else:
+                    await self._alarm.wait_until(await self._next_due_at())
+            except JournalError as error:
+                log.error("journal_unusable", code=error.code, hint=error.hint)  # noqa: TRY400
+                await self._clock.sleep(JOURNAL_PAUSE_S)
+
+    async def _visit(self, lock: str) -> None:
+        profile = self._profiles[lock]
+        await self._resolve_interrupted(lock)
+        served = {job.id for job in await self._due(lock)}
+        meter = _Meter(self._clock)
+        error: AgentError | None = None
+        try:
+            async with visit_lock(self._factory, profile, self._clock) as visit:
+                meter.connected()
+                try:
+                    await self._serve(self._work.begin(visit, profile), served, meter)
+                finally:
+                    meter.disconnected(visit)
+        except JournalError:
+            raise
+        except Exception as caught:  # noqa: BLE001 - one lock's trouble is not the daemon's end
+            error = _named(caught)
+            log.info("visit_failed", lock=lock, code=error.code, reason=error.message)
+        finally:
+            await self._put_back(lock, served, error)
+        self._on_report(meter.report(lock, error))
+        await self._journal.sweep()
+
+    async def _serve(self, work: LockWork, served: set[str], meter: _Meter) -> None:
+        """Work on what is due and on what becomes due meanwhile, each job once."""
+        taken: set[str] = set()
+        while meter.connected_s < MAX_VISIT_S:
+            jobs = [job for job in await self._due(work.lock) if job.id not in taken]
+            if not jobs:
+                break
+            served |= {job.id for job in jobs}
+            taken |= await work.round(jobs)
+        await work.finish()
+
+    async def _put_back(self, lock: str, served: set[str], error: AgentError | None) -> None:
+        """Give every job that the visit left unfinished the state that is true of it."""
+        moves = {}
+        for job in await self._journal.open_jobs(lock):
+            if job.id not in served:
+                continue
+            if error is None or error.retryable:
+                moves[job.id] = self._waiting(job, error)
+            else:
+                moves[job.id] = _given_up(job, error)
+        if moves:
+            await self._journal.move_many(moves, outbox=self._answers.when_final)
+
+    def _waiting(self, job: Job, error: AgentError | None) -> Move:
+        state = JobState.UNKNOWN if job.is_sent else JobState.WAITING
+        reason = WaitReason.READ_BACK_PENDING if job.is_sent else _reason(error)
+        pause = pause_s(job.attempts + 1, self._random)
+        return Move(
+            to=state,
+            reason=reason,
+            is_attempt=True,
+            not_before_at=self._clock.now() + timedelta(seconds=pause),
+            error=None if error is None else JobFailure.of(error),
+        )
+
+    async def _resolve_interrupted(self, lock: str) -> None:
+        """Jobs that are ``working`` while nobody works: the journal failed in between."""
+        moves = {
+            job.id: after_interruption(job)
+            for job in await self._journal.open_jobs(lock)
+            if job.state is JobState.WORKING
+        }
+        if moves:
+            await self._journal.move_many(moves)
+
+    async def _due(self, lock: str | None) -> list[Job]:
+        return [job for job in await self._journal.open_jobs(lock) if self._is_due(job)]
+
+    def _is_due(self, job: Job) -> bool:
+        return job.lock in self._profiles and is_due(job, self._clock.now())
+
+    async def _next_due_at(self) -> datetime | None:
+        times = [
+            job.not_before_at
+            for job in await self._journal.open_jobs()
+            if job.lock in self._profiles and job.not_before_at is not None
+        ]
+        return min(times, default=None)
+
+
+def _reason(error: AgentError | None) -> WaitReason:
+    match error:
+        case LockNotSeen():
+            return WaitReason.LOCK_NOT_SEEN
+        case ConnectFailed():
+            return WaitReason.LOCK_BUSY
+        case AdapterUnavailable():
+            return WaitReason.ADAPTER_UNAVAILABLE
+        case LinkError():
+            return WaitReason.LINK_LOST
+        case _:
+            return WaitReason.BACK_OFF
+
+
+def _given_up(job: Job, error: AgentError) -> Move:
+    """Trying again cannot help: final, and honest about what may have been done before."""
+    state = JobState.OUTCOME_UNKNOWN if job.is_sent else JobState.FAILED
+    return Move(to=state, error=JobFailure.of(error))
+
+
+def _named(error: Exception) -> AgentError:
+    match error:
+        case AgentError():
+            return error
+        case CommandRefused():
+            return refused(error)
+        case ProtocolError():
+            return LockMisunderstood(f"The lock's answer cannot be understood: {error}.")
+        case _:
+            log.error("visit_defect", **where(error))
+            return AgentError("The agent failed while it worked on this lock.")

@@ -1,0 +1,110 @@
+"""Waiting for a moment or for news, whichever comes first; and jobs whose time is over."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from ttlock_agent.clock import Clock
+from ttlock_agent.errors import IllegalMove, JobExpired, JournalError, OutcomeUnknown
+from ttlock_agent.jobs.answers import Answers
+from ttlock_agent.jobs.backoff import LONGEST_PAUSE_S
+from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, WaitReason
+from ttlock_agent.jobs.store import Journal
+
+log = structlog.get_logger()
+
+LONGEST_SLEEP_S: Final = 60.0
+"""The wall clock may jump; nobody oversleeps by more than this."""
+
+
+def is_due(job: Job, now: datetime) -> bool:
+    """Whether the pause of ``job`` is over.
+
+    A pause is never longer than the longest back-off: one that seems so was measured by a wall
+    clock that has been set back since.
+    """
+    if job.not_before_at is None or job.not_before_at <= now:
+        return True
+    is_scheduled = job.reason in (None, WaitReason.NOT_YET)
+    return not is_scheduled and job.not_before_at - now > 2 * timedelta(seconds=LONGEST_PAUSE_S)
+
+
+class Alarm:
+    """News for one sleeper."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._news = asyncio.Event()
+
+    def ring(self) -> None:
+        """Wake the sleeper, or keep it from falling asleep."""
+        self._news.set()
+
+    async def wait_until(self, at: datetime | None) -> None:
+        """Sleep until ``at`` (``None``: for long), until rung, or for a minute; may wake early."""
+        pause = LONGEST_SLEEP_S
+        if at is not None:
+            pause = min(pause, max(0.0, (at - self._clock.now()).total_seconds()))
+        sleeper = asyncio.ensure_future(self._clock.sleep(pause))
+        listener = asyncio.ensure_future(self._news.wait())
+        try:
+            await asyncio.wait({sleeper, listener}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeper.cancel()
+            listener.cancel()
+        self._news.clear()
+
+
+class Deadlines:
+    """Ends jobs whose deadline has passed, whatever the radio is doing."""
+
+    def __init__(self, journal: Journal, answers: Answers, clock: Clock, alarm: Alarm) -> None:
+        self._journal = journal
+        self._answers = answers
+        self._clock = clock
+        self._alarm = alarm
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        while True:
+            next_at: datetime | None = None
+            try:
+                next_at = await self.expire()
+            except JournalError as error:
+                log.error("journal_unusable", code=error.code, hint=error.hint)  # noqa: TRY400
+            await self._alarm.wait_until(next_at)
+
+    async def expire(self) -> datetime | None:
+        """End what is over; return when the next job will be.
+
+        A job in the middle of its visit is left alone: how that ends is the truth about it.
+        """
+        next_at: datetime | None = None
+        for job in await self._journal.open_jobs():
+            if job.deadline_at is None:
+                continue
+            if job.deadline_at > self._clock.now():
+                next_at = min(next_at or job.deadline_at, job.deadline_at)
+            elif job.state is not JobState.WORKING:
+                await self._end(job)
+        return next_at
+
+    async def _end(self, job: Job) -> None:
+        try:
+            await self._journal.move(job.id, _expired(job), outbox=self._answers.when_final)
+        except IllegalMove:
+            return  # the radio has taken it up in this very moment
+        log.warning("job_expired", job_id=job.id, lock=job.lock, verb=job.verb)
+
+
+def _expired(job: Job) -> Move:
+    reason = "" if job.reason is None else f" {job.reason.sentence}"
+    if job.is_sent:
+        unknown = OutcomeUnknown(f"The deadline passed before the lock could be read back.{reason}")
+        return Move(to=JobState.OUTCOME_UNKNOWN, error=JobFailure.of(unknown))
+    expired = JobExpired(f"The deadline passed.{reason}")
+    return Move(to=JobState.EXPIRED, error=JobFailure.of(expired))

@@ -1,0 +1,168 @@
+"""What is done for the jobs of one lock while the connection lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from ttlock_agent.clock import Clock
+from ttlock_agent.errors import IllegalMove, LockMisunderstood
+from ttlock_agent.jobs.answers import Answers
+from ttlock_agent.jobs.delivery import Delivery, PasscodeTask
+from ttlock_agent.jobs.memory import LockMemory
+from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, WantedPasscode
+from ttlock_agent.jobs.store import Journal
+from ttlock_agent.jobs.verbs import READS, Errand, wish_of_job
+from ttlock_agent.lock.refusals import refused
+from ttlock_agent.lock.visit import LockProfile, Visit
+from ttlock_protocol.errors import CommandRefused, ProtocolError
+
+log = structlog.get_logger()
+
+CHECKED_SOURCES: Final = frozenset({"takeover"})
+"""Who asks for passcodes that the lock may hold already: those are looked up before they are
+written."""
+
+
+class Work:
+    """Begins the work of each visit."""
+
+    def __init__(
+        self, journal: Journal, memory: LockMemory, answers: Answers, clock: Clock
+    ) -> None:
+        self._journal = journal
+        self._memory = memory
+        self._answers = answers
+        self._clock = clock
+
+    def begin(self, visit: Visit, profile: LockProfile) -> LockWork:
+        """Return the work on one lock, for as long as ``visit`` lasts."""
+        return LockWork(
+            visit,
+            profile,
+            journal=self._journal,
+            memory=self._memory,
+            answers=self._answers,
+            clock=self._clock,
+        )
+
+
+class LockWork:
+    """The work of one visit."""
+
+    def __init__(
+        self,
+        visit: Visit,
+        profile: LockProfile,
+        *,
+        journal: Journal,
+        memory: LockMemory,
+        answers: Answers,
+        clock: Clock,
+    ) -> None:
+        self._visit = visit
+        self._profile = profile
+        self._journal = journal
+        self._memory = memory
+        self._answers = answers
+        self._clock = clock
+        self._is_clock_seen = False
+
+    @property
+    def lock(self) -> str:
+        """Id of the lock."""
+        return self._profile.id
+
+    async def round(self, jobs: Sequence[Job]) -> set[str]:
+        """Work on ``jobs``; return the ids of those taken up.
+
+        Of several jobs about the same digits only the first is, so that each acts on what the one
+        before it has left behind. Raises what ends the visit.
+        """
+        if not self._is_clock_seen:
+            await self._see_to_clock()
+        reads = [job for job in jobs if job.verb in READS]
+        tasks = _one_for_each_passcode(job for job in jobs if job.verb not in READS)
+        if tasks:
+            delivery = Delivery(
+                self._visit,
+                self._profile,
+                journal=self._journal,
+                clock=self._clock,
+                answers=self._answers,
+            )
+            try:
+                await delivery.run(tasks)
+            finally:
+                if delivery.listing is not None and delivery.listed_at is not None:
+                    await self._memory.keep_listing(
+                        self._profile, delivery.listing, delivery.listed_at
+                    )
+        if reads:
+            wanted = await self._journal.wanted(self.lock)
+            for job in reads:
+                await self._read(job, wanted)
+        return {task.job.id for task in tasks} | {job.id for job in reads}
+
+    async def finish(self) -> None:
+        """Keep what the visit has learnt."""
+        await self._memory.show(self._profile)
+
+    async def _see_to_clock(self) -> None:
+        """Measure the lock's clock and set it when it is off: timed passcodes are judged by it."""
+        self._is_clock_seen = True
+        before = await self._visit.read_clock()
+        if before is None:
+            return
+        is_off = before.error_s is None or abs(before.error_s) > self._profile.clock_tolerance_s
+        after = None
+        if is_off:
+            log.info("lock_clock_off", lock=self.lock, error_s=before.error_s)
+            await self._visit.set_clock()
+            after = await self._visit.read_clock()
+        await self._memory.keep_clock(self._profile, before, after)
+
+    async def _read(self, job: Job, wanted: Sequence[WantedPasscode]) -> None:
+        errand = Errand(
+            job=job,
+            visit=self._visit,
+            profile=self._profile,
+            memory=self._memory,
+            clock=self._clock,
+            wanted=wanted,
+        )
+        try:
+            outcome = await READS[job.verb](errand)
+            move = Move(to=outcome.state, result=outcome.result)
+        except CommandRefused as error:
+            move = Move(to=JobState.FAILED, error=JobFailure.of(refused(error)))
+        except (ProtocolError, LockMisunderstood) as error:
+            nonsense = LockMisunderstood(f"The lock's answer cannot be understood: {error}.")
+            move = Move(to=JobState.FAILED, error=JobFailure.of(nonsense))
+        try:
+            # Only a working job may be done or proved; nothing that needs a mark was sent.
+            await self._journal.move(job.id, Move(to=JobState.WORKING))
+            await self._journal.move(job.id, move, outbox=self._answers.when_final)
+        except IllegalMove:
+            log.info("job_ended_meanwhile", job_id=job.id)
+
+
+def _one_for_each_passcode(jobs: Iterable[Job]) -> list[PasscodeTask]:
+    """Return the first job about each passcode, as a task."""
+    tasks: dict[str, PasscodeTask] = {}
+    for job in jobs:
+        wish = wish_of_job(job)
+        assert wish is not None, "all verbs but the reads are about passcodes"
+        tasks.setdefault(
+            wish.digits,
+            PasscodeTask(
+                job=job,
+                wanted=replace(wish, job_id=job.id),
+                is_check_first=job.source in CHECKED_SOURCES,
+                has_written=job.is_sent,
+            ),
+        )
+    return list(tasks.values())
