@@ -1,0 +1,232 @@
+"""One central's connection: frames, keys, permissions, answers (reference 3, 5.5, 7, appendix A).
+
+Everything between the radio and the handlers, faults included. What is to go out collects in
+``outputs``; nothing here waits for anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from ttlock_protocol.cipher import DEFAULT_KEY, decrypt, encrypt
+from ttlock_protocol.errors import DecodeError, Refusal
+from ttlock_protocol.frame import Frame, FrameDecoder, chunks, encode_frame
+from ttlock_protocol.message import Auth, Opcode, Request, Response, decode_request
+
+from . import handlers
+from .body import Body
+from .faults import Fault, FaultAction, FaultPoint, Faults
+from .visit import Refused, Standing, Visit, carry_out
+
+assert handlers  # filling the registry is what the import is for
+
+IDLE_LIMIT: Final = timedelta(seconds=5)
+"""The lock hangs up this long after the last traffic (reference 2.4)."""
+_SUCCESS: Final = 1
+_FAILURE: Final = 0
+_MAGIC_BYTES: Final = 2
+_UNCOVERED_BYTES: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """At most 20 bytes for the central, ``after_s`` after what went before it."""
+
+    data: bytes
+    after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """The link is gone; nothing follows."""
+
+
+Output = Notify | HangUp
+
+
+class Connection:
+    """Made when a central connects, thrown away when the link is gone."""
+
+    def __init__(self, body: Body, faults: Faults, now: datetime) -> None:
+        self._body = body
+        self.faults = faults
+        self._decoder = FrameDecoder()
+        self.standing = Standing()
+        self.last_traffic_at = now
+        self.outputs: list[Output] = []
+        self.is_open = True
+
+    def receive(self, data: bytes, now: datetime) -> None:
+        """Take a piece of what the central writes; a zero-length write is traffic, too."""
+        self.last_traffic_at = now
+        for frame in self._decoder.feed(data):
+            if self.is_open and isinstance(frame, Frame):
+                self._on_frame(frame, now)
+                self.flush_pushes(now)
+
+    def say(self, message: Response) -> None:
+        """Send something unasked, such as the progress of learning."""
+        self._emit(self._success(message), FaultPoint.PUSH, None)
+
+    def flush_pushes(self, now: datetime) -> None:
+        """Send what the body wants said by now."""
+        pushes = self._body.pushes[:]
+        self._body.pushes.clear()
+        late = self._body.late_pushes
+        pushes += [each.message for each in late if each.due_at <= now]
+        late[:] = [each for each in late if each.due_at > now]
+        for message in pushes:
+            self.say(message)
+
+    def hang_up(self) -> None:
+        """Drop the link."""
+        if self.is_open:
+            self.is_open = False
+            self.outputs.append(HangUp())
+
+    def _on_frame(self, frame: Frame, now: datetime) -> None:
+        try:
+            request = self._read(frame)
+        except Refused as refused:
+            self._refuse(frame.command, refused.refusal)
+            return
+        except DecodeError:
+            # Wrong padding means another key, and this is how a lock says so (reference 7.4).
+            self._emit(self._empty(), FaultPoint.ANSWER, None)
+            return
+        if request is None:
+            return
+        name = type(request).__name__
+        hits = self.faults.hitting(FaultPoint.REQUEST, name)
+        if FaultAction.DROP in hits:
+            self.hang_up()
+        elif FaultAction.REFUSE in hits:
+            self._refuse(frame.command, hits[FaultAction.REFUSE].refusal)
+        elif FaultAction.EMPTY in hits:
+            self._emit(self._empty(), FaultPoint.ANSWER, None)
+        elif FaultAction.CORRUPT in hits:
+            self._on_damaged(frame)
+        elif FaultAction.LOSE not in hits:
+            for _ in range(2 if FaultAction.DUPLICATE in hits else 1):
+                self._answer(request, name, now)
+
+    def _read(self, frame: Frame) -> Request[Any] | None:
+        """Return the request; ``None`` means silence. Raises ``Refused`` and ``DecodeError``."""
+        memory = self._body.memory
+        if not frame.is_intact:
+            self._on_damaged(frame)
+            return None
+        theirs, ours = frame.version, memory.version
+        is_same_family = (theirs.protocol_type, theirs.protocol_version, theirs.scene) == (
+            ours.protocol_type,
+            ours.protocol_version,
+            ours.scene,
+        )
+        if memory.quirks.is_header_strict and not is_same_family:
+            raise Refused(Refusal.FAILED)
+        data = decrypt(self._key(frame.command), frame.payload) if frame.payload else b""
+        try:
+            return decode_request(frame.command, data)
+        except LookupError:
+            raise Refused(Refusal.NOT_SUPPORTED) from None
+        except DecodeError:
+            raise Refused(Refusal.INVALID_PARAMETER) from None
+
+    def _on_damaged(self, frame: Frame) -> None:
+        if self._body.memory.quirks.answers_damaged:
+            self._refuse(frame.command, Refusal.CHECKSUM)
+
+    def _answer(self, request: Request[Any], name: str, now: datetime) -> None:
+        visit = Visit(self._body, self.standing, now)
+        try:
+            self._check_permission(request)
+            frame = self._success(carry_out(visit, request))
+        except Refused as refused:
+            frame = self._frame(request.opcode, bytes((_FAILURE, refused.refusal)))
+        self._emit(frame, FaultPoint.ANSWER, name)
+        if visit.is_over:
+            self.hang_up()
+
+    def _check_permission(self, request: Request[Any]) -> None:
+        """Refuse what the central has not proved to be allowed (reference 5.5)."""
+        standing = self.standing
+        has_admin = self._body.memory.administrator is not None
+        if request.auth is Auth.NOTHING:
+            return
+        if request.auth is Auth.SETTING_MODE:
+            if has_admin and standing.pairing is None:
+                raise Refused(Refusal.NOT_IN_SETTING_MODE)
+            return
+        if not has_admin:
+            raise Refused(Refusal.NO_ADMINISTRATOR)
+        is_allowed = {
+            Auth.USER_CHALLENGE: standing.challenge is not None,
+            Auth.USER: (standing.is_user or standing.is_admin) and standing.is_proved,
+            Auth.ADMIN: standing.is_admin and standing.is_proved,
+        }[request.auth]
+        # Whoever is pairing the lock chose its secrets a moment ago (reference 5.2).
+        if not is_allowed and (standing.pairing is None or request.auth is Auth.USER_CHALLENGE):
+            raise Refused(Refusal.NO_PERMISSION)
+
+    def _key(self, command: int) -> bytes:
+        if command == Opcode.GET_AES_KEY:
+            return DEFAULT_KEY
+        if self.standing.pairing is not None:
+            return self.standing.pairing.aes_key
+        administrator = self._body.memory.administrator
+        return DEFAULT_KEY if administrator is None else administrator.aes_key
+
+    def _refuse(self, command: int, refusal: Refusal) -> None:
+        self._emit(self._frame(command, bytes((_FAILURE, refusal))), FaultPoint.ANSWER, None)
+
+    def _success(self, message: Response) -> bytes:
+        return self._frame(message.opcode, bytes((_SUCCESS,)) + message.encode())
+
+    def _frame(self, command: int, content: bytes) -> bytes:
+        is_key_reply = command == Opcode.GET_AES_KEY
+        return encode_frame(
+            Frame(
+                version=self._body.memory.version,
+                command=Opcode.GET_AES_KEY if is_key_reply else Opcode.RESPONSE,
+                payload=encrypt(self._key(command), bytes((command,)) + content),
+            )
+        )
+
+    def _empty(self) -> bytes:
+        version = self._body.memory.version
+        return encode_frame(Frame(version=version, command=Opcode.RESPONSE, payload=b""))
+
+    def _emit(self, frame: bytes, at: FaultPoint, request: str | None) -> None:
+        """Send a frame through whatever goes wrong on the way."""
+        if not self.is_open:
+            return
+        hits = self.faults.hitting(at, request)
+        if FaultAction.DROP in hits:
+            self.hang_up()
+            return
+        if FaultAction.INTERLEAVE in hits:
+            self._notify(self._success(self._body.state(self.last_traffic_at)), {})
+        if FaultAction.LOSE in hits:
+            return
+        for _ in range(2 if FaultAction.DUPLICATE in hits else 1):
+            self._notify(frame, hits)
+        if FaultAction.DROP_AFTER in hits:
+            self.hang_up()
+
+    def _notify(self, frame: bytes, hits: dict[FaultAction, Fault]) -> None:
+        if FaultAction.CORRUPT in hits:
+            last = len(frame) - _UNCOVERED_BYTES - 1
+            frame = self.faults.corrupted(frame, _MAGIC_BYTES, last)
+        cut: Iterable[bytes] = chunks(frame)
+        if FaultAction.SPLIT in hits:
+            cut = self.faults.pieces(frame)
+        pieces = list(cut)
+        if FaultAction.TEAR in hits:
+            pieces.pop()
+        after_s = hits[FaultAction.DELAY].delay_s if FaultAction.DELAY in hits else 0.0
+        for piece in pieces:
+            self.outputs.append(Notify(piece, after_s))
+            after_s = 0.0

@@ -1,0 +1,261 @@
+"""What a lock remembers, as values: every change makes a new :class:`Memory`.
+
+That makes "did anything change" and "what was it before" cheap and exact questions. Fields typed
+:data:`Instant` are true time (aware, UTC); every other time is what the lock's own clock showed,
+naive, for a lock knows no zone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time, timedelta
+from typing import Annotated, Final
+
+from ttlock_protocol.errors import LocalProtocolError
+from ttlock_protocol.frame import Version
+from ttlock_protocol.messages.cards import CardRecord
+from ttlock_protocol.messages.fingerprints import FingerprintRecord
+from ttlock_protocol.messages.log import LogRecord
+from ttlock_protocol.messages.operate import BoltState
+from ttlock_protocol.messages.passage import PassageEntry
+from ttlock_protocol.messages.passcodes import PasscodeRecord, PasscodeType
+from ttlock_protocol.wire import FIRST_YEAR, LAST_YEAR
+
+Instant = Annotated[datetime, "instant"]
+"""True time: aware and in UTC. The state file keeps the two kinds of time apart by this mark."""
+
+LOG_CAPACITY: Final = 500
+LAST_LOG_NUMBER: Final = 0xFFEE
+"""Numbers of log records start again at 1 behind this one: ``next`` is one more, and FFF0 and FFFF
+mean other things."""
+CLOCK_RESET_TO: Final = datetime(FIRST_YEAR, 1, 1)  # noqa: DTZ001 - lock-local
+_CLOCK_END: Final = datetime(LAST_YEAR, 12, 31, 23, 59, 59)  # noqa: DTZ001 - lock-local
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Administrator:
+    """What pairing left in the lock; none of it appears in the representation."""
+
+    aes_key: bytes = field(repr=False)
+    admin_secret: int = field(repr=False)
+    unlock_key: int = field(repr=False)
+    lock_flag_position: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnClock:
+    """A cheap quartz: what it was set to, when, and how fast it runs away (parts per million)."""
+
+    set_to: datetime
+    set_at: Instant
+    drift_ppm: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.set_to.tzinfo is not None or self.set_at.tzinfo is None:
+            raise LocalProtocolError("a lock's clock is set to a naive time, at an aware one")
+
+    def read(self, now: datetime) -> datetime:
+        """Return what the clock shows at true time ``now``: 2000 to 2099, where it stops."""
+        shown = self.set_to + (now - self.set_at) * (1 + self.drift_ppm / 1_000_000)
+        return min(max(shown.replace(microsecond=0), CLOCK_RESET_TO), _CLOCK_END)
+
+    def shifted(self, seconds: float) -> OwnClock:
+        """Return the clock ``seconds`` later (or earlier) than it is."""
+        return replace(self, set_to=self.set_to + timedelta(seconds=seconds))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Battery:
+    """Charge in percent, 0 to 100, and what an hour of connection takes from it."""
+
+    percent: float = 100.0
+    percent_per_connected_hour: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bolt:
+    """Where the bolt is, and when the auto-lock will throw it."""
+
+    state: BoltState = BoltState.LOCKED
+    relock_at: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceInfo:
+    """Strings of the device information command and service."""
+
+    model: str = "SN999_DEMO"
+    hardware: str = "1.2"
+    firmware: str = "6.5.08.230228"
+    production_date: str = "20230228"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """How many of each kind fit (reference 8.3; cards and passage entries are our choice)."""
+
+    passcodes: int = 150
+    cards: int = 1000
+    fingerprints: int = 200
+    passage_entries: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPasscode:
+    """One passcode; times are what the lock's own clock shows.
+
+    ``uses_left`` counts down at the keypad, ``None`` is without limit. A cloud-generated passcode
+    is one that the lock can work out from its seed: it takes part in nothing but the keypad until
+    ``first_used_at``. ``is_erase_code`` ones open nothing and wipe the others.
+    """
+
+    passcode_type: PasscodeType
+    passcode: str = field(repr=False)
+    original_passcode: str = field(repr=False)
+    valid_from: datetime
+    valid_until: datetime | None = None
+    cycle_number: int | None = None
+    uses_left: int | None = None
+    is_cloud_generated: bool = False
+    is_erase_code: bool = False
+    first_used_at: datetime | None = None
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether the lock's commands know it (reference 6.6.7)."""
+        return not self.is_cloud_generated or self.first_used_at is not None
+
+    @property
+    def record(self) -> PasscodeRecord:
+        """What a list says of it."""
+        return PasscodeRecord(
+            passcode_type=self.passcode_type,
+            passcode=self.passcode,
+            original_passcode=self.original_passcode,
+            valid_from=self.valid_from,
+            valid_until=self.valid_until,
+            cycle_number=self.cycle_number,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSchedule:
+    """On one day of the week (1 Monday to 7), when a card or fingerprint opens."""
+
+    credential: bytes = field(repr=False)
+    weekday: int
+    starts_at: time
+    ends_at: time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the owner may change."""
+
+    auto_lock_s: int = 5
+    auto_lock_min_s: int = 1
+    auto_lock_max_s: int = 900
+    locks_by_door_sensor: bool = False
+    is_sound_on: bool = True
+    volume: int = 3
+    shows_passcode: bool = False
+    allows_remote_unlock: bool = True
+    switches: int = 0x23
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """A ring of records; the oldest is ``first_number``, ``bookmark`` the last one marked as read.
+
+    ``bookmark`` counts all records that were ever written, as ``written`` does: numbers on the
+    wire start again, these do not.
+    """
+
+    records: tuple[LogRecord, ...] = field(default=(), repr=False)
+    written: int = 0
+    bookmark: int = 0
+
+    @property
+    def first(self) -> int:
+        """How many records were written before the oldest that is still there."""
+        return self.written - len(self.records)
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether records came since the bookmark was moved."""
+        return self.written > self.bookmark
+
+    def appended(self, record: LogRecord) -> Log:
+        """Return the log with one more record; the oldest one falls out of a full ring."""
+        records = (*self.records, record)[-LOG_CAPACITY:]
+        return replace(self, records=records, written=self.written + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeypadState:
+    """Wrong entries in a row, and until when the keypad is dead after too many."""
+
+    wrong_entries: int = 0
+    locked_out_until: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quirks:
+    """Where locks differ, or where nobody knows: the cautious guess is the default.
+
+    ``is_header_strict``: refuse frames for another type, version or scene (D6).
+    ``answers_damaged``: answer a wrong checksum with "checksum" instead of silence (D43).
+    ``goes_dormant``: say "dormant" after a minute without radio traffic (1.8).
+    ``keeps_used_passcodes``: a used-up one-time passcode stays in the list and is blacklisted.
+    """
+
+    is_header_strict: bool = False
+    answers_damaged: bool = True
+    goes_dormant: bool = True
+    keeps_used_passcodes: bool = True
+
+
+DEFAULT_FEATURES: Final = (
+    0, 1, 2, 4, 5, 7, 8, 9, 12, 14, 15, 18, 22, 23, 28, 29, 30, 34, 36, 40, 42, 43, 46,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Everything that survives a power cut; ``administrator`` is missing in setting mode.
+
+    ``features`` are the numbers of the bits that are set (reference 8.1); bit 10 follows the
+    remote-unlock switch and is not listed.
+    """
+
+    mac: str
+    name: str
+    clock: OwnClock
+    version: Version = field(default_factory=Version)
+    administrator: Administrator | None = None
+    admin_passcode: str | None = field(default=None, repr=False)
+    features: tuple[int, ...] = DEFAULT_FEATURES
+    device: DeviceInfo = DeviceInfo()
+    battery: Battery = Battery()
+    bolt: Bolt = Bolt()
+    capacity: Capacity = Capacity()
+    settings: Settings = Settings()
+    passcodes: tuple[StoredPasscode, ...] = ()
+    cards: tuple[CardRecord, ...] = ()
+    fingerprints: tuple[FingerprintRecord, ...] = ()
+    schedules: tuple[StoredSchedule, ...] = ()
+    passage: tuple[PassageEntry, ...] = ()
+    keypad: KeypadState = KeypadState()
+    log: Log = Log()
+    quirks: Quirks = Quirks()
+
+    def has_feature(self, bit: int) -> bool:
+        """Whether feature ``bit`` is set."""
+        return bit in self.features
+
+
+def utc(moment: datetime) -> datetime:
+    """Return ``moment`` in UTC; raises ``LocalProtocolError`` for a naive one."""
+    if moment.tzinfo is None:
+        raise LocalProtocolError("true time needs a zone")
+    return moment.astimezone(UTC)
