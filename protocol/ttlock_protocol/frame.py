@@ -93,6 +93,7 @@ class LegacyFrame:
 
     protocol_type: int
     command: int
+    is_intact: bool = True
 
 
 def encode_frame(frame: Frame, *, line_end: bool = True) -> bytes:
@@ -128,8 +129,10 @@ class FrameDecoder:
     inside it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, ignores_checksum: bool = False) -> None:
+        """With ``ignores_checksum`` every frame counts as intact (see :mod:`.quirks`)."""
         self._buffer = bytearray()
+        self._ignores_checksum = ignores_checksum
 
     @property
     def buffered_bytes(self) -> int:
@@ -164,10 +167,10 @@ class FrameDecoder:
         if len(buffer) < total:
             return None
         raw = bytes(buffer[:total])
-        is_intact = crc8(raw[:-1]) == raw[-1]
+        is_intact = self._ignores_checksum or crc8(raw[:-1]) == raw[-1]
         del buffer[: total if is_intact else len(MAGIC)]
         if not is_long:
-            return LegacyFrame(protocol_type=raw[_TYPE_OFFSET], command=raw[3])
+            return LegacyFrame(protocol_type=raw[_TYPE_OFFSET], command=raw[3], is_intact=is_intact)
         return Frame(
             version=Version.decode(raw[2:9]),
             command=raw[9],

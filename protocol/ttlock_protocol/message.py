@@ -175,13 +175,15 @@ class Message:
         """Return the payload; raises ``LocalProtocolError`` for what cannot be said."""
         out = bytearray()
         values: dict[str, Any] = {}
+        is_cut_short = False
         for name, wire in self._layout:
             value = values[name] = getattr(self, name)
-            if wire.when is not None and not wire.when(values):
-                continue
-            if value is None and wire.is_optional:
-                break
-            wire.codec.encode(value, out)
+            is_there = wire.when is None or wire.when(values)
+            is_cut_short = is_cut_short or (is_there and wire.is_optional and value is None)
+            if is_there and not is_cut_short:
+                wire.codec.encode(value, out)
+            elif value is not None:
+                raise LocalProtocolError(f"{name} has no place in this {type(self).__name__}")
         return bytes(out)
 
     @classmethod
@@ -214,13 +216,18 @@ class Request(Message, Generic[ResponseT_co]):
     __slots__ = ()
     response_type: ClassVar[type[Response]]
     auth: ClassVar[Auth]
-    is_repeatable: ClassVar[bool]
-    """Whether sending it twice has the effect of sending it once. Only such a request is resent."""
+    _is_repeatable: ClassVar[bool]
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether sending it twice has the effect of sending it once; only then it is resent."""
+        return self._is_repeatable
 
     def accepts(self, response: Response, previous: Response | None) -> bool:
         """Whether ``response`` answers this very request and not another one like it.
 
-        ``previous`` is the response before it in the same connection.
+        ``previous`` is the last response to another request in the same connection, which the radio
+        may repeat.
         """
         return isinstance(response, self.response_type)
 
@@ -252,7 +259,7 @@ def request(
         declared = _declare(cls, opcode, sizes)
         declared.response_type = _answer_of(cls)
         declared.auth = auth
-        declared.is_repeatable = is_repeatable
+        declared._is_repeatable = is_repeatable  # noqa: SLF001 - as in _declare
         _requests.setdefault(opcode, []).append(declared)
         return declared
 

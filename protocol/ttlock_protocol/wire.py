@@ -167,7 +167,9 @@ class TerminatedText:
     """
 
     def encode(self, value: str, out: bytearray) -> None:
-        """Append the text and its NUL."""
+        """Append the text and its NUL; raises ``LocalProtocolError`` for what is not printable."""
+        if not value.isprintable():
+            raise LocalProtocolError("text must be printable")
         out += _ascii_bytes(value) + b"\0"
 
     def decode(self, reader: Reader) -> str:
@@ -227,10 +229,11 @@ class WallTime:
     """A lock-local time: ``date5`` down to minutes or ``date6`` down to seconds (reference 0.2).
 
     Each field is one byte with the plain binary value (not BCD, disagreement D3), the year counted
-    from 2000. Values are naive datetimes: the lock knows no zone.
+    from 2000. Values are naive datetimes: the lock knows no zone. Fractions of a second are lost.
     """
 
     def __init__(self, *, has_seconds: bool) -> None:
+        self._has_seconds = has_seconds
         self._size = 6 if has_seconds else 5
 
     def encode(self, value: datetime, out: bytearray) -> None:
@@ -239,6 +242,8 @@ class WallTime:
             raise LocalProtocolError("the lock keeps local time: convert to its zone first")
         if not FIRST_YEAR <= value.year <= LAST_YEAR:
             raise LocalProtocolError(f"the lock knows the years 2000 to 2099, not {value.year}")
+        if value.second and not self._has_seconds:
+            raise LocalProtocolError("here the lock knows no seconds: round to the minute first")
         fields = (value.month, value.day, value.hour, value.minute, value.second)
         out += bytes((value.year - FIRST_YEAR, *fields))[: self._size]
 

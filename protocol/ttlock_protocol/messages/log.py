@@ -259,7 +259,12 @@ class LogPage(CountedPage[LogRecord]):
 class GetLog(PageRequest[LogPage]):
     """Read a page behind ``cursor``; needs no authentication.
 
-    Any cursor but ``UNREAD`` leaves the lock as it was, so this is repeatable with those only.
+    Any cursor but ``UNREAD`` leaves the lock as it was.
     """
 
     cursor: int = field(U16)
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it may be resent: not with the cursor that moves the bookmark."""
+        return self.cursor != UNREAD

@@ -71,6 +71,8 @@ class CountedPage(Page, Generic[R]):
     def encode(self) -> bytes:
         """Return the payload."""
         if self.next_cursor is None:
+            if self.records:
+                raise LocalProtocolError("a page without a cursor has no records")
             return b"\0\0"
         out = bytearray()
         U16.encode(self.next_cursor, out)
@@ -84,7 +86,9 @@ class CountedPage(Page, Generic[R]):
                 raise LocalProtocolError("a record is at most 255 bytes")
             out.append(len(body))
             out += body
-        return len(out).to_bytes(2, "big") + bytes(out)
+        page = bytearray()
+        U16.encode(len(out), page)
+        return bytes(page + out)
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
