@@ -164,16 +164,19 @@ async def test_the_field_case_in_another_process(tmp_path: Path, stop: signal.Si
     assert json.loads(state_file.read_text()) == world
 
 
-async def test_a_bad_state_file_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "named"), [('{"locks": [{}]}', b"$.locks[0]"), ('{"lokcs": []}', b"lokcs")]
+)
+async def test_a_bad_state_file_is_named(tmp_path: Path, content: str, named: bytes) -> None:
     state_file = tmp_path / "world.json"
-    state_file.write_text('{"locks": [{}]}')
+    state_file.write_text(content)
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "ttlock_agent.fakes.cloud", "--state", str(state_file)),
         stderr=asyncio.subprocess.PIPE,
     )
     _, errors = await child.communicate()
     assert child.returncode == 2
-    assert b"$.locks[0]" in errors
+    assert named in errors
 
 
 async def test_reads_come_by_get_and_by_post(api: Api) -> None:
@@ -201,6 +204,11 @@ async def test_a_call_without_a_right_token_date_or_lock(api: Api) -> None:
     assert (await api.call(detail, lockId=LOCK, date="now"))["errcode"] == -3
     assert (await api.call(detail, lockId=1))["errcode"] == -1003
     assert (await api.call(detail, lockId="front"))["errcode"] == -3
+
+
+async def test_a_password_in_clear(api: Api) -> None:
+    answer = await api.call("/oauth2/token", clientSecret="demo-secret", password="demo-password")
+    assert answer["errcode"] == 30005
 
 
 async def test_somebody_elses_lock() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from ttlock_agent.cloud.client import CloudClient, Via, open_cloud
 from ttlock_agent.cloud.codes import ERROR_ROWS
@@ -30,13 +32,16 @@ from ttlock_agent.cloud.quota import QuotaBudget
 from ttlock_agent.cloud.token import CloudAccount
 from ttlock_agent.errors import ConfigError
 from ttlock_agent.fakes.cloud import FakeCloud
-from ttlock_agent.fakes.cloud_admin import GatewayChange, Settings, TokenChange
+from ttlock_agent.fakes.cloud_admin import Faults, GatewayChange, Settings, TokenChange
+from ttlock_agent.fakes.cloud_memory import StateMemory
 from ttlock_agent.fakes.cloud_state import (
     Fault,
     FaultKind,
+    Gateway,
     ListedPasscode,
     MemoryPasscode,
     Record,
+    Sighting,
     World,
     example_world,
 )
@@ -93,6 +98,7 @@ class Bench:
         account: CloudAccount = ACCOUNT,
         limit: int = 30_000,
         timeout_s: float = 20.0,
+        gateway_timeout_s: float | None = None,
         base_url: str | None = None,
     ) -> CloudClient:
         return CloudClient(
@@ -103,7 +109,7 @@ class Bench:
             token_store=self.tokens,
             budget=QuotaBudget(monthly_limit=limit, store=self.calls),
             database_timeout_s=timeout_s,
-            gateway_timeout_s=timeout_s,
+            gateway_timeout_s=gateway_timeout_s or timeout_s,
         )
 
     def fail(self, **fault: object) -> None:
@@ -189,6 +195,11 @@ async def test_a_period_without_an_end_is_our_mistake(bench: Bench) -> None:
     assert bench.world.calls == {}
 
 
+async def test_a_kind_that_cannot_be_custom_is_our_mistake(bench: Bench) -> None:
+    with pytest.raises(ValueError, match="permanent and period"):
+        await bench.client.add_passcode(LOCK, "777888", kind=PasscodeKind.ERASE, via=Via.GATEWAY)
+
+
 @pytest.mark.parametrize("via", list(Via))
 async def test_delete(bench: Bench, via: Via) -> None:
     passcode_id = await add(bench)
@@ -234,7 +245,7 @@ async def test_kinds_follow_the_clouds_numbers(bench: Bench) -> None:
     assert {c.cloud_type: c.kind for c in codes} == {**numbers, 99: "other"}
 
 
-async def test_all_pages_are_read_and_a_shifted_entry_counts_once(bench: Bench) -> None:
+async def test_all_pages_are_read(bench: Bench) -> None:
     bench.world.locks[0].listed = [
         ListedPasscode(passcode_id=n, digits=f"{n:06}", sent_at=START + timedelta(seconds=n))
         for n in range(450)
@@ -242,6 +253,19 @@ async def test_all_pages_are_read_and_a_shifted_entry_counts_once(bench: Bench) 
     codes = await bench.client.list_passcodes(LOCK)
     assert sorted(code.passcode_id for code in codes) == list(range(450))
     assert bench.counted(LIST) == 3
+
+
+async def test_an_entry_that_comes_on_two_pages_counts_once(bench: Bench) -> None:
+    row = '{"keyboardPwdId": 1, "keyboardPwdType": 3, "keyboardPwd": "40404"}'
+    bench.fail(kind="raw", path=LIST, body=f'{{"list": [{row}], "pages": 2}}')
+    assert [code.passcode_id for code in await bench.client.list_passcodes(LOCK)] == [1]
+
+
+async def test_an_empty_page_ends_the_list(bench: Bench) -> None:
+    bench.fail(kind="raw", path=LIST, body='{"list": [], "pages": 9}')
+    spent = await bench.client.budget.spent(bench.clock.now())
+    assert await bench.client.list_passcodes(LOCK) == []
+    assert await bench.client.budget.spent(bench.clock.now()) == spent + 2  # with the login
 
 
 # --- other reads ---------------------------------------------------------------------------------
@@ -364,14 +388,117 @@ async def test_digits_the_cloud_refuses(bench: Bench, digits: str, errcode: int)
     assert caught.value.errcode == errcode
 
 
-async def test_gateway_commands_take_turns(bench: Bench) -> None:
-    # Two commands at once would meet "busy" at the fake, as they do at a real gateway.
-    bench.fail(kind="slow", path=QUERY, delay_s=3)
-    bench.fail(kind="slow", path=ADD, delay_s=3)
-    await asyncio.gather(
-        bench.client.query_lock_clock(LOCK), add(bench), bench.client.query_lock_clock(LOCK)
+class GatedMemory(StateMemory):
+    """A lock that answers a clock query only when the test says so."""
+
+    def __init__(self, world: World, clock: HeldClock) -> None:
+        super().__init__(world.locks[0], clock)
+        self.asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+
+    async def read_clock(self) -> datetime:
+        self.asked.set()
+        await self.may_answer.wait()
+        return await super().read_clock()
+
+
+@pytest.fixture
+async def gated() -> AsyncIterator[tuple[Bench, GatedMemory]]:
+    clock, world = HeldClock(), example_world()
+    memory = GatedMemory(world, clock)
+    async with (
+        FakeCloud(world, clock=clock, memories={LOCK: memory}) as cloud,
+        aiohttp.ClientSession() as http,
+    ):
+        yield Bench(cloud, clock, http), memory
+
+
+async def test_gateway_commands_take_turns(gated: tuple[Bench, GatedMemory]) -> None:
+    bench, memory = gated
+    async with asyncio.TaskGroup() as group:
+        group.create_task(bench.client.query_lock_clock(LOCK))
+        group.create_task(bench.client.query_lock_clock(LOCK))
+        await memory.asked.wait()
+        for _ in range(3):
+            await bench.client.gateways()  # reads from the database need not wait
+        assert bench.counted(QUERY) == 1
+        with pytest.raises(CloudRefused) as caught:  # another program is told "busy"
+            await bench.new_client().query_lock_clock(LOCK)
+        assert caught.value.errcode == -3003
+        memory.may_answer.set()
+    assert bench.counted(QUERY) == 3
+
+
+async def test_a_gateway_may_take_longer_than_the_database(
+    gated: tuple[Bench, GatedMemory],
+) -> None:
+    bench, memory = gated
+    client = bench.new_client(timeout_s=0.05, gateway_timeout_s=20)
+    await client.gateways()
+    async with asyncio.TaskGroup() as group:
+        query = group.create_task(client.query_lock_clock(LOCK))
+        await memory.asked.wait()
+        bench.fail(kind="silent", path=LIST)
+        with pytest.raises(CloudUnreachable):
+            await client.list_passcodes(LOCK)
+        memory.may_answer.set()
+    assert query.result() == START
+
+
+async def test_busy_for_some_seconds(bench: Bench) -> None:
+    bench.world.clock_shift_s = 100
+    bench.cloud.admin.add_faults(
+        Faults(faults=[Fault(kind=FaultKind.ERRCODE, errcode=-3003, lock_id=LOCK)], for_s=40)
     )
-    assert bench.clock.slept == [3, 3, 3]
+    bench.clock.moment += timedelta(seconds=39)
+    await bench.client.gateways()  # not about this lock
+    with pytest.raises(CloudRefused):
+        await bench.client.query_lock_clock(LOCK)
+    bench.clock.moment += timedelta(seconds=1)
+    await bench.client.query_lock_clock(LOCK)
+
+
+async def test_the_cloud_picks_the_gateway_that_hears_best(bench: Bench) -> None:
+    far = Gateway(
+        gateway_id=2000002,
+        account=ACCOUNT.username,
+        name="attic",
+        mac="02:00:00:00:00:02",
+        last_heard={LOCK: Sighting(rssi_dbm=-95)},
+        radio_down_at=START - timedelta(minutes=1),
+    )
+    bench.world.gateways = [far, *bench.world.gateways]
+    await bench.client.query_lock_clock(LOCK)
+    assert len(await bench.client.gateways_of_lock(LOCK)) == 2
+
+
+async def test_a_passcode_the_lock_has_and_the_cloud_does_not_list(bench: Bench) -> None:
+    with pytest.raises(CloudRefused) as caught:
+        await add(bench, "1123334")
+    assert caught.value.errcode == -3007
+
+
+async def test_a_period_that_ends_before_it_starts(bench: Bench) -> None:
+    with pytest.raises(CloudRefused) as caught:
+        await bench.client.add_passcode(
+            LOCK,
+            "777888",
+            kind=PasscodeKind.PERIOD,
+            via=Via.DONE_OVER_BLUETOOTH,
+            valid_from=UNTIL,
+            valid_until=FROM,
+        )
+    assert caught.value.row.error_class is ErrorClass.BUG
+
+
+async def test_a_computed_passcode_cannot_change_before_its_first_use(bench: Bench) -> None:
+    code = ListedPasscode(passcode_id=1, digits="98765432", sent_at=START, is_custom=False)
+    bench.world.locks[0].listed = [code]
+    with pytest.raises(CloudRefused) as caught:
+        await bench.client.change_passcode(LOCK, 1, via=Via.GATEWAY, new_digits="777888")
+    assert caught.value.errcode == -3008
+    [listed] = await bench.client.list_passcodes(LOCK)
+    assert (listed.digits, listed.is_custom) == ("98765432", False)
 
 
 # --- tokens --------------------------------------------------------------------------------------
@@ -415,6 +542,15 @@ async def test_a_refused_token_is_replaced_once(
     assert bench.world.tokens[-1].access.encode() in saved
 
 
+async def test_a_refresh_with_wrong_settings_does_not_go_on_to_log_in(bench: Bench) -> None:
+    await bench.client.gateways()
+    bench.cloud.admin.change_tokens(TokenChange(expire=True))
+    bench.world.accounts[0].client_secret = "changed"
+    with pytest.raises(CloudMisconfigured):
+        await bench.client.gateways()
+    assert bench.counted(TOKEN) == 2
+
+
 async def test_a_token_that_stays_refused_ends_in_an_error(bench: Bench) -> None:
     bench.fail(kind="errcode", path=LIST, errcode=10004)
     with pytest.raises(CloudRefused) as caught:
@@ -423,7 +559,13 @@ async def test_a_token_that_stays_refused_ends_in_an_error(bench: Bench) -> None
     assert bench.counted(LIST) == 2
 
 
-@pytest.mark.parametrize("saved", [b"\xff\x00", b"{}", b'{"expires_at": 5}'])
+NAIVE = (
+    b'{"client_id":"demo-client","username":"host@example.org","access":"a","refresh":"r",'
+    b'"expires_at":"2027-01-01T00:00:00"}'
+)
+
+
+@pytest.mark.parametrize("saved", [b"\xff\x00", b"{}", b'{"expires_at": 5}', NAIVE])
 async def test_an_unreadable_saved_token_means_login(bench: Bench, saved: bytes) -> None:
     bench.tokens.value = saved
     await bench.client.gateways()
@@ -560,7 +702,7 @@ async def test_nobody_there(bench: Bench) -> None:
         (200, "{}", CloudProblem.NOT_THE_API),
         (200, '{"list": [7]}', CloudProblem.NOT_THE_API),
         (200, '{"list": [{"keyboardPwdId": 1}]}', CloudProblem.NOT_THE_API),
-        (200, " " * 4_200_000 + "{}", CloudProblem.NOT_THE_API),
+        (200, " " * 4_200_000 + '{"list": []}', CloudProblem.NOT_THE_API),
         (502, "bad gateway", CloudProblem.HTTP_STATUS),
         (502, "{}", CloudProblem.HTTP_STATUS),
         (302, "", CloudProblem.HTTP_STATUS),
@@ -573,6 +715,22 @@ async def test_answers_that_are_none(
     with pytest.raises(CloudUnreachable) as caught:
         await bench.client.list_passcodes(LOCK)
     assert caught.value.problem is problem
+
+
+async def test_a_redirect_is_not_followed(bench: Bench) -> None:
+    asked: list[str] = []
+
+    async def redirect(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        return web.Response(status=307, headers={"Location": "/elsewhere"})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", redirect)
+    async with TestServer(app) as server:
+        with pytest.raises(CloudUnreachable) as caught:
+            await bench.new_client(base_url=str(server.make_url(""))).gateways()
+    assert caught.value.problem is CloudProblem.HTTP_STATUS
+    assert asked == [TOKEN]
 
 
 async def test_an_error_code_counts_whatever_the_http_status(bench: Bench) -> None:
@@ -651,6 +809,9 @@ async def test_no_secret_in_reprs_errors_and_logs(bench: Bench, log_guard: Any) 
     async def provoke(call: Callable[[], Awaitable[object]]) -> None:
         with pytest.raises(CloudError) as caught:
             await call()
+        # Nothing of the HTTP library hangs on the error for a later handler to print.
+        assert caught.value.__cause__ is None
+        assert caught.value.__context__ is None or caught.value.__suppress_context__
         seen.append("".join(traceback.format_exception(caught.value)))
         seen.append(repr(caught.value))
 

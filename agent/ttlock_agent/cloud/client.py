@@ -137,9 +137,11 @@ class CloudClient:
     ) -> int:
         """Add a custom passcode, permanent or period; gives the cloud's id for it.
 
-        A period needs both ends, to the minute; a permanent passcode may leave them out.
+        A period needs both ends, to the minute; a permanent passcode may leave them out. Raises
+        ``ValueError`` for another kind or a period with an end missing.
         """
-        cloud_type = CUSTOM_TYPES[kind]
+        if kind not in CUSTOM_TYPES:
+            raise ValueError("the cloud takes only permanent and period passcodes of one's own")
         if kind is PasscodeKind.PERMANENT:
             valid_from, valid_until = valid_from or PERMANENT_FROM, valid_until or PERMANENT_UNTIL
         if valid_from is None or valid_until is None:
@@ -147,7 +149,7 @@ class CloudClient:
         params: dict[str, int | str] = {
             "lockId": lock_id,
             "keyboardPwd": digits,
-            "keyboardPwdType": cloud_type,
+            "keyboardPwdType": CUSTOM_TYPES[kind],
             "startDate": to_ms(valid_from),
             "endDate": to_ms(valid_until),
             "addType": via.value,

@@ -35,7 +35,11 @@ class Refusal(Exception):
         self.errcode = errcode
 
 
-class MemoryPasscode(msgspec.Struct, kw_only=True, frozen=True):
+class _State(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Part of the state file; a misspelt field is an error, not a silent default."""
+
+
+class MemoryPasscode(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """A passcode in the lock's memory; ``cloud_type`` is 2 permanent or 3 period."""
 
     digits: str
@@ -44,7 +48,7 @@ class MemoryPasscode(msgspec.Struct, kw_only=True, frozen=True):
     valid_until: datetime | None = None
 
 
-class ListedPasscode(msgspec.Struct, kw_only=True):
+class ListedPasscode(_State, kw_only=True):
     """A passcode in the cloud's database; ``cloud_type`` in the numbering of computed passcodes."""
 
     passcode_id: int
@@ -68,7 +72,7 @@ class ListedPasscode(msgspec.Struct, kw_only=True):
         )
 
 
-class Record(msgspec.Struct, kw_only=True):
+class Record(_State, kw_only=True):
     """A log entry; it shows once ``uploaded_at`` has come, which makes late and bulk delivery."""
 
     record_id: int
@@ -81,7 +85,7 @@ class Record(msgspec.Struct, kw_only=True):
     is_success: bool = True
 
 
-class Lock(msgspec.Struct, kw_only=True):
+class Lock(_State, kw_only=True):
     """A lock as the cloud and as the world see it.
 
     ``clock_error_s`` is how far the lock's own clock is ahead of true time.
@@ -108,14 +112,14 @@ class Lock(msgspec.Struct, kw_only=True):
     records: list[Record] = []
 
 
-class Sighting(msgspec.Struct, kw_only=True):
+class Sighting(_State, kw_only=True):
     """How a gateway hears a lock; without ``at`` it goes on hearing it while both halves work."""
 
     rssi_dbm: int
     at: datetime | None = None
 
 
-class Gateway(msgspec.Struct, kw_only=True):
+class Gateway(_State, kw_only=True):
     """A gateway with its two halves, which fail apart: the TCP link and the radio."""
 
     gateway_id: int
@@ -157,7 +161,7 @@ class Gateway(msgspec.Struct, kw_only=True):
         return heard_at is not None and now - heard_at <= SIGHTING_LIFE
 
 
-class Account(msgspec.Struct, kw_only=True):
+class Account(_State, kw_only=True):
     """An app account together with the application it logs in through."""
 
     username: str
@@ -167,7 +171,7 @@ class Account(msgspec.Struct, kw_only=True):
     region: str = "eu"
 
 
-class IssuedToken(msgspec.Struct, kw_only=True):
+class IssuedToken(_State, kw_only=True):
     """A token the fake gave out."""
 
     account: str
@@ -188,7 +192,7 @@ class FaultKind(StrEnum):
     RAW = "raw"  # answers ``body`` with ``status``, does nothing
 
 
-class Fault(msgspec.Struct, kw_only=True):
+class Fault(_State, kw_only=True):
     """One fault; every condition that is set must hold. ``times`` counts down to none left."""
 
     kind: FaultKind
@@ -211,7 +215,7 @@ class Fault(msgspec.Struct, kw_only=True):
         )
 
 
-class World(msgspec.Struct, kw_only=True):
+class World(_State, kw_only=True):
     """Everything the fake knows.
 
     ``clock_shift_s`` is the server's time against true time; ``monthly_quota`` and
