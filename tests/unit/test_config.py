@@ -128,6 +128,9 @@ MISTAKES: dict[str, tuple[str, str, int, int, list[str]]] = {
     "unknown key, nothing like it": (
         "host: localhost", "host: localhost\n  zzz: 1", 5, 3, ["no setting `zzz`", "known are"],
     ),
+    "unknown key beside the right one": (
+        "host: localhost", "hots: a\n  host: localhost", 4, 3, ["no setting `hots`", "known are"],
+    ),
     "unknown section": ("locks:", "lokcs:", 5, 1, ["The file has no", "`locks`?"]),
     "key that is no name": ("host:", "[a]: 1\n  host:", 4, 3, ["no setting (not shown)"]),
     "missing key": ("    time_zone: Europe/Berlin\n", "", 6, 5,

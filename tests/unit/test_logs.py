@@ -123,7 +123,8 @@ def test_registered_values_are_masked_wherever_they_stand(redactor: Redactor) ->
 
 
 def test_a_passcode_does_not_blot_out_part_of_a_longer_number(redactor: Redactor) -> None:
-    assert redactor.mask(f"{CODE}7 1{CODE}") == f"{CODE}7 1{CODE}"
+    for longer in (f"{CODE}7", f"1{CODE}", f"123456789{CODE}"):
+        assert redactor.mask(longer) == longer
 
 
 def test_a_secret_within_another_leaves_no_rest() -> None:
