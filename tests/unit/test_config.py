@@ -197,8 +197,9 @@ MISTAKES: dict[str, tuple[str, str, int, int, list[str]]] = {
         "id: house-12", "id: house-12\n  control_socket: /" + "x" * 120, 3, 19, ["107 bytes"],
     ),
     "not YAML": ("mqtt:", "mqtt: :", 3, 7, ["not YAML", "indentation"]),
+    "alias": ("localhost", "*localhost", 4, 9, ["undefined alias (not shown)", "in quotes"]),
     "tab": ("  host", "\thost", 4, 1, ["not YAML"]),
-    "two documents": ("locks:", "---\nlocks:", 5, 1, ["not YAML"]),
+    "two documents": ("locks:", "---\nlocks:", 5, 1, ["not YAML", "line ---"]),
     "control character": ("house-12", "house\x07", 2, 12, ["control character"]),
     "not UTF-8": ("house-12", "hous\udcff", 2, 11, ["not UTF-8"]),
 }  # fmt: skip

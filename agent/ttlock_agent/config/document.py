@@ -99,8 +99,10 @@ class Document:
         # PyYAML quotes text of the file, which may be a password; its own words are in <>.
         problem = _QUOTED.sub("(not shown)", error.problem or "it cannot be parsed")
         hint = "Check indentation (spaces, never tabs), colons and quotes around here."
-        if isinstance(error, yaml.composer.ComposerError):
+        if "alias" in problem:
             hint = "Text that begins with * or & must be in quotes."
+        elif "another document" in problem:
+            hint = "Remove the line ---; one file is one configuration."
         self._add(error.problem_mark, "", f"The file is not YAML: {problem}.", hint)
 
     def _build(self, node: yaml.Node, expected: Any, path: str) -> object:
