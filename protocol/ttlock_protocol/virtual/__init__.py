@@ -19,7 +19,14 @@ from .faults import Fault, FaultAction, FaultPlan, FaultPoint, Faults
 from .keypad import KeypadReason, KeypadResult
 from .lock import HangUp, NotConnectable, Notify, Output, VirtualLock
 from .memory import Memory, StoredPasscode
-from .storage import StateError, dump_memory, load_fault_plan, load_memory
+from .storage import (
+    StateError,
+    dump_memory,
+    load_fault_plan,
+    load_memory,
+    plain_to_memory,
+    to_plain,
+)
 
 __all__ = [
     "Fault",
@@ -42,4 +49,6 @@ __all__ = [
     "load_memory",
     "new_factory_lock",
     "new_lock",
+    "plain_to_memory",
+    "to_plain",
 ]

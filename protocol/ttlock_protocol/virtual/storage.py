@@ -50,7 +50,12 @@ def load_memory(text: str) -> Memory:
         raise StateError(f'the state must say "format": "{FORMAT}"')
     if document.get("version") != FORMAT_VERSION:
         raise StateError(f"only version {FORMAT_VERSION} of the state is known here")
-    return from_plain(Memory, document.get("memory"), "memory")
+    return plain_to_memory(document.get("memory"))
+
+
+def plain_to_memory(value: object) -> Memory:
+    """Read a memory from what JSON holds; raises ``StateError``."""
+    return from_plain(Memory, value, "memory")
 
 
 def load_fault_plan(value: object) -> FaultPlan:

@@ -1,0 +1,87 @@
+"""The virtual lock's process; the command line calls :func:`serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+from ttlock_agent.clock import Clock
+from ttlock_agent.errors import ConfigError
+from ttlock_protocol.virtual import Memory, VirtualLock
+
+from .server import VirtualLockServer
+from .state_file import StateFile, write_state
+from .terminal import PROMPT, describe_change, read_keypad
+
+
+def create_state(path: Path, memory: Memory) -> None:
+    """Save a new lock, as :func:`ttlock_protocol.virtual.new_lock` returns it.
+
+    Raises ``ConfigError`` when the file is there already: that may be somebody's only lock.
+    """
+    if path.exists():
+        raise ConfigError(
+            f"The state file {path} is there already.", hint="Name another file, or remove it."
+        )
+    write_state(path, memory)
+
+
+async def serve(
+    state_path: Path,
+    socket_path: Path,
+    clock: Clock,
+    *,
+    has_keypad: bool = False,
+    source: TextIO | None = None,
+    out: TextIO | None = None,
+) -> None:
+    """Run the lock of ``state_path`` on ``socket_path`` until cancelled.
+
+    Writes ``{"event":"ready",...}`` to ``out`` (standard output) as one line once it can be
+    reached. With ``has_keypad``, lines of ``source`` (standard input) are typed, people read what
+    happens on ``out``, and the end of the input ends the lock. Raises ``ConfigError``.
+    """
+    source, out = source or sys.stdin, out or sys.stdout
+    with StateFile(state_path) as file:
+        lock = VirtualLock(file.load(), entropy=secrets.token_bytes)
+
+        def tell(before: Memory, after: Memory) -> None:
+            for change in describe_change(before, after) if has_keypad else ():
+                _write_line(out, change)
+
+        def announce() -> None:
+            ready: dict[str, Any] = {
+                "event": "ready",
+                "mac": lock.memory.mac,
+                "name": lock.memory.name,
+                "socket": str(socket_path),
+            }
+            _write_line(out, json.dumps(ready))
+            if has_keypad:
+                _write_line(out, PROMPT)
+
+        server = VirtualLockServer(lock, clock=clock, save=file.save, watch=tell)
+        if not has_keypad:
+            await server.serve(socket_path, on_ready=announce)
+            return
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(server.serve(socket_path, on_ready=announce))
+            await read_keypad(await _lines_of(source), out, server.type_code)
+            serving.cancel()
+
+
+def _write_line(out: TextIO, line: str) -> None:
+    out.write(f"{line}\n")
+    out.flush()
+
+
+async def _lines_of(source: TextIO) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), source
+    )
+    return reader
