@@ -23,13 +23,14 @@ from ttlock_agent.jobs.model import (
     Job,
     JobFailure,
     JobState,
+    Known,
     Move,
     NewJob,
     PasscodeKind,
     WaitReason,
     WantedPasscode,
 )
-from ttlock_agent.jobs.store import Journal, Known
+from ttlock_agent.jobs.store import Journal
 from ttlock_agent.publication import Publication
 from ttlock_agent.vault import KeySource, MasterKey, Vault
 
@@ -443,6 +444,26 @@ async def test_outbox_ids_are_never_used_twice(journal: Journal) -> None:
     await journal.post([Publication(topic="a", payload=b"2")])
     await journal.outbox_done(old.id)
     assert await payloads(journal) == [b"2"]
+
+
+async def test_whoever_waits_is_told_of_changes_that_are_durable(
+    tmp_path: Path, clock: TestClock
+) -> None:
+    bell: list[str] = []
+    async with await Journal.open(
+        tmp_path, VAULT, clock, on_change=lambda: bell.append("ring")
+    ) as journal:
+        job = (await journal.accept(request())).job
+        assert len(bell) == 1
+        await journal.move(job.id, WORKING)
+        assert len(bell) == 2
+        await journal.post(answer(job))
+        assert len(bell) == 3
+        with pytest.raises(IllegalMove):
+            await journal.move(job.id, Move(to=JobState.ACCEPTED))
+        with pytest.raises(JobRejected):
+            await journal.accept(request(params=b"other"))
+        assert len(bell) == 3
 
 
 # Across restarts.

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from ttlock_agent.errors import AgentError, IllegalMove
+from ttlock_agent.publication import Publication
 
 
 class JobState(StrEnum):
@@ -237,6 +238,23 @@ class WantedPasscode:
     revision: int = 0
     """Set by the journal, new at each write. Writing a value back with its revision changes nothing
     if somebody wrote meanwhile: the newer wish wins. 0 writes in any case."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxEntry:
+    """A message that the broker has not confirmed yet."""
+
+    id: int
+    publication: Publication
+    queued_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What a lock said when it was last asked."""
+
+    value: Any
+    as_of: datetime
 
 
 def next_states(state: JobState) -> frozenset[JobState]:

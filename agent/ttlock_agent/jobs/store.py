@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -25,8 +25,10 @@ from ttlock_agent.jobs.model import (
     Accepted,
     Job,
     JobState,
+    Known,
     Move,
     NewJob,
+    OutboxEntry,
     Transition,
     WantedPasscode,
     accepted_job,
@@ -68,27 +70,12 @@ def _new_id() -> str:
     return uuid4().hex
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboxEntry:
-    """A message that the broker has not confirmed yet."""
-
-    id: int
-    publication: Publication
-    queued_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """What a lock said when it was last asked."""
-
-    value: Any
-    as_of: datetime
-
-
 class Journal:
     """The agent's memory. Every method may raise ``JournalError``; then nothing was changed.
 
-    A cancelled call may have been carried out or not.
+    Only the disk can make that untrue: a commit it reported as failed may be found after a restart.
+    A cancelled call, too, may have been carried out or not. Neither does harm: a step that was
+    written permits its act, it does not claim it.
     """
 
     def __init__(
