@@ -102,18 +102,17 @@ def to_window(begin: datetime | None, end: datetime | None, zone: tzinfo) -> Win
     for a validity that is empty or that the lock's clock cannot tell, such as one that ends in the
     repeat of the hour in which it begins.
     """
-    valid_from = PERMANENT_FROM if begin is None else _down_to_minute(to_lock(begin, zone))
-    valid_until = PERMANENT_UNTIL if end is None else _end_to_lock(end, zone)
+    valid_from = PERMANENT_FROM if begin is None else _to_minute(begin, zone, is_up=False)
+    valid_until = PERMANENT_UNTIL if end is None else _to_minute(end, zone, is_up=True)
     if begin is not None and end is not None and end <= begin:
         raise LocalProtocolError("a validity must end after it begins")
     if valid_until <= valid_from:
         raise LocalProtocolError("by the lock's clock this validity ends before it begins")
-    limits = [
-        local
+    is_exact = all(
+        limit is None or reading(local, zone) is Reading.EXACT
         for local, limit in ((valid_from, begin), (valid_until, end))
-        if limit is not None and reading(local, zone) is not Reading.EXACT
-    ]
-    return Window(valid_from=valid_from, valid_until=valid_until, is_exact=not limits)
+    )
+    return Window(valid_from=valid_from, valid_until=valid_until, is_exact=is_exact)
 
 
 def from_window(
@@ -126,18 +125,13 @@ def from_window(
     return begin, from_lock(valid_until, zone)
 
 
-def _end_to_lock(end: datetime, zone: tzinfo) -> datetime:
-    local = to_lock(end, zone)
-    whole = _down_to_minute(local)
-    if whole == local and not end.microsecond:
-        return local
-    if whole == PERMANENT_UNTIL:
-        raise LocalProtocolError("the lock's calendar ends before that time")
-    return whole + _MINUTE
-
-
-def _down_to_minute(local: datetime) -> datetime:
-    return local.replace(second=0)
+def _to_minute(moment: datetime, zone: tzinfo, *, is_up: bool) -> datetime:
+    """Round as an instant: on the clock's face the minute after 02:59 may be 02:00."""
+    whole = moment.replace(second=0, microsecond=0)
+    if is_up and whole != moment:
+        to_lock(moment, zone)
+        whole = whole.astimezone(UTC) + _MINUTE
+    return to_lock(whole, zone)
 
 
 def _at(local: datetime, zone: tzinfo, fold: int) -> datetime:
