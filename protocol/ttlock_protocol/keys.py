@@ -41,6 +41,11 @@ class LockKeys:
             if not 0 <= value <= limit:
                 raise LocalProtocolError(f"{name} must be 0 to {limit}")
 
+    @property
+    def is_administrator(self) -> bool:
+        """Whether both secrets of an administrator are there."""
+        return bool(self.admin_secret and self.unlock_key)
+
     def proof(self, challenge: int) -> int:
         """Return what answers ``challenge``: both added, modulo 2**32 (disagreement D5)."""
         return (challenge + self.unlock_key) & MAX_U32
