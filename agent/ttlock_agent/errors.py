@@ -161,9 +161,7 @@ class KeysRejected(JobError):
 
     code = "keys_rejected"
     exit_code = EX_NO_PERMISSION
-    hint = (
-        "The lock was reset or paired anew: import its current keys with `ttlock-agent keys import`."
-    )
+    hint = "The lock was reset or paired anew: import its new keys with `ttlock-agent keys import`."
 
 
 class NotInLock(JobError):

@@ -7,7 +7,7 @@ between and a code that is there already take the same road: read back, then act
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from enum import Enum, auto
@@ -125,6 +125,11 @@ class PasscodeTask:
         )
 
 
+OnFindings = Callable[[str, Mapping[str, bool]], None]
+"""Called with a lock and, for each job looked up before anything was written for it, whether the
+lock held what is wanted."""
+
+
 class Delivery:
     """Delivers to one lock; made for one visit."""
 
@@ -136,12 +141,14 @@ class Delivery:
         journal: Journal,
         clock: Clock,
         answers: Answers,
+        on_findings: OnFindings,
     ) -> None:
         self._visit = visit
         self._profile = profile
         self._journal = journal
         self._clock = clock
         self._answers = answers
+        self._on_findings = on_findings
         self.listing: Listing | None = None
         """What the lock held when it was last read in this visit, complete."""
         self.listed_at: datetime | None = None
@@ -165,6 +172,10 @@ class Delivery:
             self.listing, self.listed_at = listing, self._clock.now()
             for task in pending:
                 task.plan(listing, self._profile.zone)
+            self._on_findings(
+                self._profile.id,
+                {task.job.id: task.next is Act.NOTHING for task in pending if not task.tried},
+            )
             pending = await self._perform_all(await self._settle(pending))
 
     async def _settle(self, tasks: Sequence[PasscodeTask]) -> list[PasscodeTask]:

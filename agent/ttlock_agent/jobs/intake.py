@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import structlog
 
@@ -25,11 +25,18 @@ class Intake:
     """Takes requests that were parsed already."""
 
     def __init__(
-        self, journal: Journal, answers: Answers, clock: Clock, alarms: Sequence[Alarm]
+        self,
+        journal: Journal,
+        answers: Answers,
+        clock: Clock,
+        usable_locks: Collection[str],
+        *,
+        alarms: Sequence[Alarm],
     ) -> None:
         self._journal = journal
         self._answers = answers
         self._clock = clock
+        self._usable_locks = usable_locks
         self._alarms = alarms
 
     async def take(self, request: ParsedRequest, *, source: str) -> Job:
@@ -47,6 +54,12 @@ class Intake:
 
     async def _accept(self, request: ParsedRequest, source: str) -> Job:
         assert request.lock is not None, "all other verbs are about a lock"
+        if request.lock not in self._usable_locks:
+            raise JobRejected(
+                "The agent has no keys for this lock.",
+                reason=Rejection.NO_KEYS,
+                hint="Import them with `ttlock-agent keys import`, or name them in the config.",
+            )
         wish = wish_of(request.params, lock=request.lock, source=source)
         is_known = await self._journal.job_by_request(request.id) is not None
         if wish is not None and wish.is_wanted and not is_known:

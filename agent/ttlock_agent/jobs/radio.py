@@ -6,7 +6,7 @@ visits the slot of the lock is free for the gateway and the owner's phone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -110,7 +110,7 @@ class Radio:
         clock: Clock,
         alarm: Alarm,
         random: Callable[[], float],
-        on_report: Callable[[Report], None] = lambda _: None,
+        on_report: Callable[[Report], Awaitable[None]],
     ) -> None:
         self._factory = factory
         self._profiles = profiles
@@ -155,7 +155,7 @@ class Radio:
             log.info("visit_failed", lock=lock, code=error.code, reason=error.message)
         finally:
             await self._put_back(lock, served, error)
-        self._on_report(meter.report(lock, error))
+        await self._on_report(meter.report(lock, error))
         await self._journal.sweep()
 
     async def _serve(self, work: LockWork, served: set[str], meter: _Meter) -> None:

@@ -34,11 +34,11 @@ def is_due(job: Job, now: datetime) -> bool:
 
 
 class Alarm:
-    """News for one sleeper."""
+    """News for one sleeper; ``news`` may be an event that somebody else sets as well."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, news: asyncio.Event | None = None) -> None:
         self._clock = clock
-        self._news = asyncio.Event()
+        self._news = asyncio.Event() if news is None else news
 
     def ring(self) -> None:
         """Wake the sleeper, or keep it from falling asleep."""

@@ -11,7 +11,7 @@ import structlog
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import IllegalMove, LockMisunderstood
 from ttlock_agent.jobs.answers import Answers
-from ttlock_agent.jobs.delivery import Delivery, PasscodeTask
+from ttlock_agent.jobs.delivery import Delivery, OnFindings, PasscodeTask
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, WantedPasscode
 from ttlock_agent.jobs.store import Journal
@@ -31,12 +31,19 @@ class Work:
     """Begins the work of each visit."""
 
     def __init__(
-        self, journal: Journal, memory: LockMemory, answers: Answers, clock: Clock
+        self,
+        journal: Journal,
+        memory: LockMemory,
+        answers: Answers,
+        clock: Clock,
+        *,
+        on_findings: OnFindings = lambda _lock, _findings: None,
     ) -> None:
         self._journal = journal
         self._memory = memory
         self._answers = answers
         self._clock = clock
+        self._on_findings = on_findings
 
     def begin(self, visit: Visit, profile: LockProfile) -> LockWork:
         """Return the work on one lock, for as long as ``visit`` lasts."""
@@ -47,6 +54,7 @@ class Work:
             memory=self._memory,
             answers=self._answers,
             clock=self._clock,
+            on_findings=self._on_findings,
         )
 
 
@@ -62,6 +70,7 @@ class LockWork:
         memory: LockMemory,
         answers: Answers,
         clock: Clock,
+        on_findings: OnFindings,
     ) -> None:
         self._visit = visit
         self._profile = profile
@@ -69,6 +78,7 @@ class LockWork:
         self._memory = memory
         self._answers = answers
         self._clock = clock
+        self._on_findings = on_findings
         self._is_clock_seen = False
 
     @property
@@ -93,6 +103,7 @@ class LockWork:
                 journal=self._journal,
                 clock=self._clock,
                 answers=self._answers,
+                on_findings=self._on_findings,
             )
             try:
                 await delivery.run(tasks)

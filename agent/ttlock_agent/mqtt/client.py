@@ -26,15 +26,16 @@ from paho.mqtt.subscribeoptions import SubscribeOptions  # noqa: TID251
 from ttlock_agent.publication import Publication
 
 from .events import (
+    Accepted,
     Acknowledged,
     Closed,
-    Connected,
     Dropped,
     NetworkEvent,
     Opened,
+    Ready,
     Received,
     Refused,
-    SubscriptionRefused,
+    Restricted,
     ThreadEnded,
     Unreachable,
 )
@@ -121,6 +122,7 @@ class BrokerClient:
         # Written by the network thread only.
         self._was_answered = False
         self._connection_number = 0
+        self._online_mid: int | None = None
         self._paho = self._make_paho(ssl_context, delay)
 
     def start(self) -> None:
@@ -139,7 +141,10 @@ class BrokerClient:
         self._paho.loop_start()
 
     async def stop(self) -> None:
-        """Disconnect and wait for the end of the network thread (seconds, if it is connecting)."""
+        """Disconnect and wait for the end of the network thread (seconds, if it is connecting).
+
+        To be called once; nothing else is to be called afterwards.
+        """
         while not self._ended.is_set():
             # paho loses a disconnect that comes while it opens its socket, hence the repetition.
             self._paho.disconnect()
@@ -150,6 +155,8 @@ class BrokerClient:
                 continue
         if self._paho.network_thread is not None:
             self._paho.network_thread.join()  # at its very last instruction
+        # paho closes its sockets when it is freed, and it refers to us: do not leave a cycle.
+        del self._paho
 
     def publish(self, publication: Publication) -> int:
         """Hand a publication to the network thread; returns its id for ``Acknowledged``.
@@ -231,8 +238,9 @@ class BrokerClient:
         # goes first: whoever reads "online" may send a request at once.
         if self._subscriptions:
             client.subscribe([self._subscription(topic) for topic in self._subscriptions])
-        client.publish(self._settings.topics.status, ONLINE, qos=1, retain=True)
-        self._emit(Connected(flags.session_present))
+        status = self._settings.topics.status
+        self._online_mid = client.publish(status, ONLINE, qos=1, retain=True).mid
+        self._emit(Accepted(flags.session_present))
 
     def _subscription(self, topic_filter: str) -> Any:
         if self.version is MqttVersion.V5:
@@ -264,7 +272,7 @@ class BrokerClient:
     ) -> None:
         for reason in reasons:
             if reason.is_failure:
-                self._emit(SubscriptionRefused(str(reason)))
+                self._emit(Restricted(f"the broker does not let us subscribe: {reason}"))
 
     def _on_message(self, client: paho.Client, _userdata: Any, message: paho.MQTTMessage) -> None:
         number, mid, qos = self._connection_number, message.mid, message.qos
@@ -307,7 +315,14 @@ class BrokerClient:
         reason: ReasonCode,
         _properties: Properties,
     ) -> None:
-        self._emit(Acknowledged(mid, str(reason) if reason.is_failure else None))
+        if mid != self._online_mid:
+            self._emit(Acknowledged(mid, str(reason) if reason.is_failure else None))
+            return
+        # The broker reads in order, so by now it has our subscriptions as well.
+        self._online_mid = None
+        if reason.is_failure:
+            self._emit(Restricted(f"the broker does not let us publish our status: {reason}"))
+        self._emit(Ready())
 
 
 def _unreachable_sentence(settings: MqttSettings, error: BaseException | None) -> str:

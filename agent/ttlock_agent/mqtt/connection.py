@@ -20,15 +20,16 @@ from ttlock_agent.publication import Publication
 from .client import RECEIVE_MAXIMUM, BrokerClient, ReconnectDelay
 from .errors import BrokerUnavailable, PublishRefused
 from .events import (
+    Accepted,
     Acknowledged,
     Closed,
-    Connected,
     Dropped,
     NetworkEvent,
     Opened,
+    Ready,
     Received,
     Refused,
-    SubscriptionRefused,
+    Restricted,
     ThreadEnded,
     Unreachable,
 )
@@ -36,10 +37,10 @@ from .incoming import IncomingQueue
 from .protocol_choice import MqttVersion, ProtocolChoice
 from .settings import MqttSettings
 from .state import UNSUPPORTED_VERSION, ConnectionState, ConnectionStatus, refusal
-from .topics import OFFLINE
+from .topics import OFFLINE, ONLINE
 
-OFFLINE_TIMEOUT_S = 2.0
-"""How long a clean stop waits for the broker to take `offline`; the will says it otherwise."""
+LAST_WORD_TIMEOUT_S = 2.0
+"""How long a client on its way out waits for the broker to confirm all it has said."""
 
 ANSWER_TIMEOUT_S = 3.0
 """A broker answers a CONNECT within milliseconds; one that does not understand it may never."""
@@ -87,6 +88,8 @@ class MqttConnection:
         self._choice = protocol_choice or ProtocolChoice()
         self._answer_timeout_s = answer_timeout_s
         self._answer_due: asyncio.TimerHandle | None = None
+        self._is_accepted = False
+        self._restriction: str | None = None
         self._queue = IncomingQueue(RECEIVE_MAXIMUM, on_drained=self.redeliver)
         self._client: BrokerClient | None = None
         self._replacement: asyncio.Future[float] | None = None
@@ -131,7 +134,9 @@ class MqttConnection:
 
     def redeliver(self) -> None:
         """Make the broker deliver again what is not acknowledged, by connecting anew."""
-        self._replace_client(pause_s=0)
+        if self._client is not None:
+            self._queue.leave_to_broker()
+            self._replace_client(pause_s=0)
 
     async def _run_client(self) -> float:
         """Run one client until it has to make way; returns the pause (s) before the next one."""
@@ -147,15 +152,19 @@ class MqttConnection:
         self._set_state(ConnectionStatus.CONNECTING, self._state.error)
         client.start()
         try:
-            return await self._replacement
+            pause_s = await self._replacement
+            await self._say_last(client, ONLINE)
         except asyncio.CancelledError:
-            await self._say_offline(client)
+            await self._say_last(client, OFFLINE)
             raise
+        else:
+            return pause_s
         finally:
             await self._retire(client)
 
     async def _retire(self, client: BrokerClient) -> None:
         self._client = None
+        self._is_accepted = False
         self._stop_waiting_for_answer()
         self._set_state(ConnectionStatus.CONNECTING, self._state.error)
         self._queue.connection_lost()
@@ -168,13 +177,18 @@ class MqttConnection:
                         BrokerUnavailable("the connection ended before the broker acknowledged")
                     )
 
-    async def _say_offline(self, client: BrokerClient) -> None:
-        if not self._state.is_connected:
+    async def _say_last(self, client: BrokerClient, status: bytes) -> None:
+        """Publish our status, and with its confirmation know that all before it has been read.
+
+        A broker that is slower than our next connection drops the unread rest of this one, and with
+        it our acknowledgements; mosquitto does.
+        """
+        if not self._is_accepted:
             return
-        offline = Publication(self._settings.topics.status, OFFLINE, retain=True)
+        last_word = Publication(self._settings.topics.status, status, retain=True)
         with contextlib.suppress(TimeoutError, PublishRefused):
-            async with asyncio.timeout(OFFLINE_TIMEOUT_S):
-                await self._publish_with(client, offline)
+            async with asyncio.timeout(LAST_WORD_TIMEOUT_S):
+                await self._publish_with(client, last_word)
 
     async def _publish_with(self, client: BrokerClient, publication: Publication) -> None:
         acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -206,10 +220,11 @@ class MqttConnection:
                 log.warning("mqtt_message_dropped", reason=reason)
             case Acknowledged(mid, refused):
                 self._on_acknowledged(mid, refused)
-            case SubscriptionRefused(reason):
-                self._set_state(
-                    self._state.status, f"the broker does not let us subscribe: {reason}"
-                )
+            case Restricted(sentence):
+                self._restriction = sentence
+                self._set_state(self._state.status, sentence)
+            case Ready():
+                self._set_state(ConnectionStatus.CONNECTED, self._restriction)
             case ThreadEnded(defect):
                 self._set_state(
                     ConnectionStatus.CONNECTING,
@@ -237,16 +252,20 @@ class MqttConnection:
         self._follow_choice(client)
 
     def _on_connection_event(
-        self, client: BrokerClient, event: Connected | Refused | Closed | Unreachable
+        self, client: BrokerClient, event: Accepted | Refused | Closed | Unreachable
     ) -> None:
+        if self._replacement is None or self._replacement.done():
+            return  # this client is making way already
         now_s = self._clock.monotonic()
         match event:
-            case Connected(session_present):
+            case Accepted(session_present):
                 self._choice.answered(now_s)
+                self._is_accepted = True
+                self._restriction = None
+                self._set_state(ConnectionStatus.CONNECTING, None)
                 log.info(
                     "mqtt_connected", version=str(client.version), session_present=session_present
                 )
-                self._set_state(ConnectionStatus.CONNECTED, None)
             case Refused(code=code) if code == UNSUPPORTED_VERSION:
                 self._choice.version_refused()
                 if client.version is MqttVersion.V3_1_1:
@@ -261,15 +280,16 @@ class MqttConnection:
         self._follow_choice(client)
 
     def _on_closed(self, was_answered: bool, reason: str) -> None:
+        self._is_accepted = False
         self._queue.connection_lost()
-        if self._state.is_connected:
-            self._set_state(ConnectionStatus.CONNECTING, f"the connection was lost: {reason}")
-        elif not was_answered:
+        if not was_answered:
             self._choice.closed_early()
             self._set_state(
-                ConnectionStatus.CONNECTING,
-                "the broker closed the connection without an answer",
+                ConnectionStatus.CONNECTING, "the broker closed the connection without an answer"
             )
+        elif self._state.status in {ConnectionStatus.CONNECTED, ConnectionStatus.CONNECTING}:
+            # A refusal is closed as well; its sentence says more.
+            self._set_state(ConnectionStatus.CONNECTING, f"the connection was lost: {reason}")
 
     def _follow_choice(self, client: BrokerClient) -> None:
         """Make way for a client of another version, if that is the better choice by now."""

@@ -13,10 +13,15 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Connected:
+class Accepted:
     """The broker accepted us; ``session_present`` if it kept our session."""
 
     session_present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The broker has taken our subscriptions and our `online`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +70,10 @@ class Acknowledged:
 
 
 @dataclass(frozen=True, slots=True)
-class SubscriptionRefused:
-    """The broker does not let us subscribe."""
+class Restricted:
+    """The broker accepted us, but does not let us do what we need; ``sentence`` says what."""
 
-    reason: str
+    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +85,14 @@ class ThreadEnded:
 
 NetworkEvent = (
     Opened
-    | Connected
+    | Accepted
+    | Ready
     | Refused
     | Closed
     | Unreachable
     | Received
     | Dropped
     | Acknowledged
-    | SubscriptionRefused
+    | Restricted
     | ThreadEnded
 )

@@ -42,8 +42,9 @@ class IncomingQueue:
 
     A message with QoS 1 that finds the queue full is left with the broker, and so is every later
     one of that connection, which keeps the order. ``on_drained`` is called when the consumer has
-    caught up after that; a new connection then brings them again. MQTT 5 brokers never get there,
-    because they send no more than the receive maximum.
+    caught up after that; a new connection then brings them again. At 3.1.1 nothing else limits what
+    a broker sends; at 5 the receive maximum does, though mosquitto 2.0.11 forgets it as soon as the
+    first message is acknowledged.
     """
 
     def __init__(self, limit: int, *, on_drained: Callable[[], None]) -> None:
@@ -51,7 +52,7 @@ class IncomingQueue:
         self._on_drained = on_drained
         self._waiting: deque[Incoming] = deque()
         self._arrived = asyncio.Event()
-        self._has_overflowed = False
+        self._is_leaving = False
 
     def offer(self, incoming: Incoming) -> None:
         """Take a message, or leave it with the broker."""
@@ -60,26 +61,30 @@ class IncomingQueue:
             if is_full:  # nothing is promised for QoS 0
                 log.warning("mqtt_message_dropped", topic=incoming.topic, reason="queue full")
                 return
-        elif is_full or self._has_overflowed:
-            if not self._has_overflowed:
+        elif is_full or self._is_leaving:
+            if not self._is_leaving:
                 log.warning("mqtt_queue_full", limit=self._limit)
-            self._has_overflowed = True
+            self._is_leaving = True
             return
         self._waiting.append(incoming)
         self._arrived.set()
 
-    def connection_lost(self) -> None:
-        """Forget what the broker will deliver again on the next connection."""
+    def leave_to_broker(self) -> None:
+        """Forget what the next connection will bring again, and take no more from this one."""
         self._waiting = deque(message for message in self._waiting if message.qos == 0)
-        self._has_overflowed = False
+        self._is_leaving = True
+
+    def connection_lost(self) -> None:
+        """Forget what the next connection will bring again."""
+        self.leave_to_broker()
+        self._is_leaving = False
 
     def __aiter__(self) -> IncomingQueue:
         return self
 
     async def __anext__(self) -> Incoming:
         while not self._waiting:
-            if self._has_overflowed:
-                self._has_overflowed = False
+            if self._is_leaving:
                 self._on_drained()
             self._arrived.clear()
             await self._arrived.wait()

@@ -1,0 +1,291 @@
+"""The daemon: builds the graph of objects from the configuration and runs it.
+
+One task for each owner: the radio, the deadlines, the broker connection with its two directions,
+the gateway watch, the control socket, the watchdog. Cancellation is the only stop signal; whatever
+it interrupts is in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from ttlock_agent import __version__
+from ttlock_agent.clock import Clock
+from ttlock_agent.config import Config
+from ttlock_agent.control.server import serve_control
+from ttlock_agent.errors import JournalError, JournalProblem
+from ttlock_agent.jobs.answers import Answers
+from ttlock_agent.jobs.bell import Bell
+from ttlock_agent.jobs.intake import Intake
+from ttlock_agent.jobs.memory import LockMemory
+from ttlock_agent.jobs.radio import Radio
+from ttlock_agent.jobs.store import Journal
+from ttlock_agent.jobs.waiting import Alarm, Deadlines
+from ttlock_agent.jobs.work import Work
+from ttlock_agent.keyring import Keyring, decode_keys
+from ttlock_agent.link import LinkFactory
+from ttlock_agent.lock.visit import LockProfile
+from ttlock_agent.mqtt.bridge import OutboxPublisher, RequestBridge
+from ttlock_agent.mqtt.connection import MqttConnection
+from ttlock_agent.mqtt.settings import MqttSettings, TlsSettings
+from ttlock_agent.mqtt.state import ConnectionState
+from ttlock_agent.mqtt.topics import Topics
+from ttlock_agent.publication import Publication
+from ttlock_agent.service import LockStatus, Service, Vitals
+from ttlock_agent.systemd import Notifier, watchdog_interval_s
+from ttlock_agent.vault import KeySource, Vault, load_master_key
+
+log = structlog.get_logger()
+
+PRUNE_AFTER = timedelta(days=90)
+"""Finished jobs keep their answers for a season; their ids stay known after that."""
+PRUNE_EVERY_S = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the daemon takes from outside, so that a test can give it something else."""
+
+    clock: Clock
+    links: Callable[[Config], LinkFactory]
+    notifier: Notifier = field(default_factory=Notifier.from_environment)
+    random: Callable[[], float] = random.random
+    register_secret: Callable[[str], None] = lambda _secret: None
+    """Told every secret that the agent handles, so that no log shows it by accident."""
+
+
+async def run_agent(config: Config, surroundings: Surroundings) -> None:
+    """Run until cancelled.
+
+    Raises ``ConfigError``, ``VaultError`` or ``JournalError`` when the agent cannot start.
+    """
+    clock = surroundings.clock
+    bell = Bell()
+    async with AsyncExitStack() as stack:
+        vault, key_source = _open_vault(config.agent.state_directory)
+        journal = await Journal.open(
+            config.agent.state_directory, vault, clock, on_change=bell.ring
+        )
+        stack.push_async_callback(journal.close)
+        if journal.set_aside is not None:
+            log.critical("journal_set_aside", path=str(journal.set_aside))
+        settings = _mqtt_settings(config)
+        topics, answers = settings.topics, Answers(settings.topics)
+        profiles = await _profiles(config, Keyring(journal))
+        radio_alarm, deadline_alarm = Alarm(clock), Alarm(clock)
+        intake = Intake(
+            journal, answers, clock, profiles.keys(), alarms=(radio_alarm, deadline_alarm)
+        )
+        connection = MqttConnection(
+            settings, clock=clock, subscriptions=(topics.request_filter,), on_state=_log_mqtt
+        )
+        watch = None
+        if config.cloud is not None:
+            # Only here, so that an agent without a cloud does not load an HTTP client.
+            from ttlock_agent.watch.start import start_watch  # noqa: PLC0415
+
+            watch = await start_watch(
+                config.cloud,
+                config.locks,
+                stack=stack,
+                vault=vault,
+                journal=journal,
+                intake=intake,
+                topics=topics,
+                clock=clock,
+            )
+        service = Service(
+            journal=journal,
+            intake=intake,
+            answers=answers,
+            topics=topics,
+            clock=clock,
+            bell=bell,
+            vitals=Vitals(
+                mqtt=lambda: _mqtt_vitals(connection.state),
+                cloud=lambda: {"is_watched": False} if watch is None else watch.vitals(),
+                vault_key=key_source.value,
+                journal_set_aside=None if journal.set_aside is None else str(journal.set_aside),
+                locks={
+                    lock.id: LockStatus(address=str(lock.address), has_keys=lock.id in profiles)
+                    for lock in config.locks
+                },
+            ),
+        )
+        work = Work(
+            journal,
+            LockMemory(journal, topics, clock),
+            answers,
+            clock,
+            on_findings=_no_findings if watch is None else watch.found,
+        )
+        radio = Radio(
+            surroundings.links(config),
+            profiles,
+            journal=journal,
+            work=work,
+            answers=answers,
+            clock=clock,
+            alarm=radio_alarm,
+            random=surroundings.random,
+            on_report=service.on_report,
+        )
+        owners: list[Callable[[], Coroutine[Any, Any, None]]] = [
+            connection.run,
+            RequestBridge(
+                connection.incoming,
+                service.on_mqtt,
+                topics=topics,
+                connection=connection,
+                clock=clock,
+                response_prefix=config.mqtt.response_topic_prefix,
+            ).run,
+            OutboxPublisher(
+                journal, connection, wake=stack.enter_context(bell.listener()), clock=clock
+            ).run,
+            radio.run,
+            Deadlines(journal, answers, clock, deadline_alarm).run,
+        ]
+        if watch is not None:
+            news = stack.enter_context(bell.listener())
+            owners.append(lambda: watch.run(news))
+        await stack.enter_async_context(
+            serve_control(config.agent.control_socket, service.on_control)
+        )
+        await journal.post([_info(config, topics)])
+        await _serve(owners, surroundings, journal)
+
+
+async def _serve(
+    owners: list[Callable[[], Coroutine[Any, Any, None]]],
+    surroundings: Surroundings,
+    journal: Journal,
+) -> None:
+    notifier = surroundings.notifier
+    try:
+        async with asyncio.TaskGroup() as group:
+            for owner in owners:
+                group.create_task(owner())
+            group.create_task(_keep_house(journal, surroundings.clock))
+            interval_s = watchdog_interval_s()
+            if interval_s is not None:
+                group.create_task(_pet_watchdog(notifier, surroundings.clock, interval_s))
+            notifier.ready()
+            log.info("agent_ready", version=__version__)
+    finally:
+        notifier.stopping()
+        log.info("agent_stopping")
+
+
+async def _keep_house(journal: Journal, clock: Clock) -> None:
+    while True:
+        try:
+            await journal.prune(clock.now() - PRUNE_AFTER)
+        except JournalError as error:
+            log.error("journal_unusable", code=error.code, hint=error.hint)  # noqa: TRY400
+        await clock.sleep(PRUNE_EVERY_S)
+
+
+async def _pet_watchdog(notifier: Notifier, clock: Clock, interval_s: float) -> None:
+    while True:
+        notifier.watchdog()
+        await clock.sleep(interval_s)
+
+
+def _open_vault(state_directory: Path) -> tuple[Vault, KeySource]:
+    try:
+        state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise JournalError(
+            f"The state directory {state_directory} cannot be made: {error.strerror}.",
+            problem=JournalProblem.NOT_WRITABLE,
+        ) from error
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    key = load_master_key(state_directory, Path(credentials) if credentials else None)
+    if key.source is not KeySource.CREDENTIAL:
+        log.warning(
+            "vault_key_beside_its_vault",
+            source=key.source.value,
+            hint="Whoever copies the state directory copies the key; see LoadCredentialEncrypted=.",
+        )
+    return Vault(key), key.source
+
+
+async def _profiles(config: Config, keyring: Keyring) -> dict[str, LockProfile]:
+    """Return a profile for every lock whose keys are known, importing keys the config names."""
+    profiles = {}
+    for lock in config.locks:
+        if lock.keys is not None:
+            await keyring.put(lock.id, decode_keys(lock.keys.resolve()))
+        keys = await keyring.get(lock.id)
+        if keys is None:
+            log.warning("lock_keys_missing", lock=lock.id)
+            continue
+        profiles[lock.id] = LockProfile(
+            id=lock.id,
+            address=str(lock.address),
+            zone=lock.time_zone,
+            keys=keys,
+            clock_tolerance_s=lock.clock_tolerance_s,
+            response_timeout_s=config.bluetooth.response_timeout_s,
+            connect_timeout_s=config.bluetooth.connect_timeout_s,
+        )
+    return profiles
+
+
+def _mqtt_settings(config: Config) -> MqttSettings:
+    mqtt = config.mqtt
+    tls = None
+    if mqtt.tls is not None:
+        tls = TlsSettings(
+            ca_file=mqtt.tls.ca_file, cert_file=mqtt.tls.cert_file, key_file=mqtt.tls.key_file
+        )
+    return MqttSettings(
+        host=mqtt.host,
+        port=mqtt.port,
+        agent_id=config.agent.id,
+        base_topic=mqtt.base_topic,
+        username=mqtt.username,
+        password=None if mqtt.password is None else mqtt.password.resolve(),
+        keepalive_s=mqtt.keepalive_s,
+        tls=tls,
+        allow_plaintext=mqtt.allow_plaintext,
+        response_prefix=mqtt.response_topic_prefix,
+    )
+
+
+def _info(config: Config, topics: Topics) -> Publication:
+    body = {
+        "version": __version__,
+        "agent": config.agent.id,
+        "locks": [{"id": lock.id, "name": lock.name or lock.id} for lock in config.locks],
+    }
+    return Publication(topics.info, msgspec.json.encode(body), retain=True)
+
+
+def _mqtt_vitals(state: ConnectionState) -> dict[str, str | None]:
+    return {
+        "status": state.status.value,
+        "version": str(state.version.value),
+        "since": state.since.isoformat(timespec="seconds"),
+        "error": state.error,
+    }
+
+
+def _log_mqtt(state: ConnectionState) -> None:
+    log.info("mqtt_state", status=state.status.value, error=state.error)
+
+
+def _no_findings(_lock: str, _findings: Mapping[str, bool]) -> None:
+    pass

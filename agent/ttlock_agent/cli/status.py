@@ -1,0 +1,76 @@
+"""``ttlock-agent status``: how the running agent is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ttlock_agent.control.client import call
+from ttlock_agent.control.messages import Failure, Result
+from ttlock_agent.errors import ControlUnavailable
+from ttlock_agent.service import STATUS
+
+
+@click.command("status")
+@click.option(
+    "--socket",
+    type=click.Path(path_type=Path),
+    default=Path("/run/ttlock-agent/control.sock"),
+    show_default=True,
+    help="Control socket of the agent.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def status_command(socket: Path, *, as_json: bool) -> None:
+    """Say how the running agent, its broker, its locks and its open jobs are."""
+    for line in call(socket, STATUS):
+        match line:
+            case Result(body=body):
+                click.echo(json.dumps(body) if as_json else _readable(body))
+                return
+            case Failure():
+                click.echo(f"ttlock-agent: {line.message}\n  {line.hint}", err=True)
+                sys.exit(line.exit_code)
+    raise ControlUnavailable("The agent hung up without an answer.")
+
+
+def _readable(body: dict[str, Any]) -> str:
+    mqtt, cloud = body["mqtt"], body["cloud"]
+    lines = [
+        f"ttlock-agent {body['version']}, up {body['uptime_s']:.0f} s",
+        f"broker  {mqtt['status']} (MQTT {mqtt['version']})" + _because(mqtt["error"]),
+        "cloud   " + ("watched" if cloud["is_watched"] else "not configured")
+        + _because(cloud.get("error")),
+    ]  # fmt: skip
+    if body["journal_set_aside"]:
+        lines.append(f"journal was damaged and is set aside as {body['journal_set_aside']}")
+    for name, lock in body["locks"].items():
+        lines.append(f"lock    {name} at {lock['address']}: {_lock_state(lock)}")
+        verdict = cloud.get("verdicts", {}).get(name)
+        if verdict:
+            lines.append(f"        {verdict}")
+    counts = ", ".join(f"{count} {state}" for state, count in body["jobs"].items() if count)
+    lines.append(f"jobs    {counts or 'none yet'}")
+    for job in body["open_jobs"]:
+        why = job.get("waiting", {}).get("sentence", "")
+        lines.append(f"        {job['id']} {job['verb']} {job['lock']}: {job['state']}. {why}")
+    return "\n".join(lines)
+
+
+def _lock_state(lock: dict[str, Any]) -> str:
+    if not lock["has_keys"]:
+        return "no keys"
+    if lock["is_reachable"] is None:
+        return "not visited yet"
+    reached = "reached" if lock["is_reachable"] else "not reached"
+    return (
+        f"{reached} at {lock['last_visit_at']}, {lock['visits']} visits,"
+        f" {lock['connected_s']:.1f} s connected{_because(lock['last_error'])}"
+    )
+
+
+def _because(reason: str | None) -> str:
+    return f": {reason}" if reason else ""

@@ -1,0 +1,103 @@
+"""The keys of the locks: read from what the owner gives us, kept sealed in the journal."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from ttlock_agent.errors import ConfigError
+from ttlock_agent.jobs.store import Journal
+from ttlock_protocol.errors import LocalProtocolError
+from ttlock_protocol.frame import Version
+from ttlock_protocol.keys import MAX_U24, MAX_U32, LockKeys
+
+U32 = Annotated[int, Meta(ge=0, le=MAX_U32)]
+U16 = Annotated[int, Meta(ge=0, le=0xFFFF)]
+U8 = Annotated[int, Meta(ge=0, le=0xFF)]
+
+
+class StoredVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Version fields of the lock's frames."""
+
+    protocol_type: U8 = 5
+    protocol_version: U8 = 3
+    scene: U8 = 2
+    group: U16 = 1
+    organisation: U16 = 1
+
+
+class StoredKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Lock keys as the agent itself writes them down."""
+
+    aes_key: Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{32}$(?!\n)")]
+    admin_secret: U32 = 0
+    unlock_key: U32 = 0
+    lock_flag_position: Annotated[int, Meta(ge=0, le=MAX_U24)] = 0
+    user_id: U32 = 0
+    version: StoredVersion = StoredVersion()
+
+    def __repr__(self) -> str:
+        return "StoredKeys(hidden)"
+
+
+_HINT: Final = "Write a JSON object with aes_key (32 hexadecimal digits), admin_secret, unlock_key."
+
+
+def encode_keys(keys: LockKeys) -> bytes:
+    """Return ``keys`` as JSON; that text is a secret."""
+    version = keys.version
+    return msgspec.json.encode(
+        StoredKeys(
+            aes_key=keys.aes_key.hex(),
+            admin_secret=keys.admin_secret,
+            unlock_key=keys.unlock_key,
+            lock_flag_position=keys.lock_flag_position,
+            user_id=keys.user_id,
+            version=StoredVersion(
+                protocol_type=version.protocol_type,
+                protocol_version=version.protocol_version,
+                scene=version.scene,
+                group=version.group,
+                organisation=version.organisation,
+            ),
+        )
+    )
+
+
+def decode_keys(text: bytes | str) -> LockKeys:
+    """Read what :func:`encode_keys` writes; raises ``ConfigError``, never with a value in it."""
+    try:
+        stored = msgspec.json.decode(text, type=StoredKeys)
+        return LockKeys(
+            aes_key=bytes.fromhex(stored.aes_key),
+            admin_secret=stored.admin_secret,
+            unlock_key=stored.unlock_key,
+            lock_flag_position=stored.lock_flag_position,
+            user_id=stored.user_id,
+            version=Version(**msgspec.structs.asdict(stored.version)),
+        )
+    except (msgspec.DecodeError, LocalProtocolError, UnicodeDecodeError):
+        # Without the cause: it may quote what it could not read.
+        raise ConfigError("These are no lock keys.", hint=_HINT) from None
+
+
+class Keyring:
+    """Keys by lock id, in the journal's vault."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def get(self, lock: str) -> LockKeys | None:
+        """Return the keys of ``lock``, if they were ever put."""
+        text = await self._journal.secret(_name(lock))
+        return None if text is None else decode_keys(text)
+
+    async def put(self, lock: str, keys: LockKeys) -> None:
+        """Keep the keys of ``lock``, replacing older ones."""
+        await self._journal.put_secret(_name(lock), encode_keys(keys))
+
+
+def _name(lock: str) -> str:
+    return f"lock-keys/{lock}"

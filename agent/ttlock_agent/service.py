@@ -1,0 +1,176 @@
+"""What the running agent offers to callers, the same over MQTT and over the control socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from ttlock_agent import __version__
+from ttlock_agent.clock import Clock
+from ttlock_agent.control.messages import Call, Line, Progress, Result
+from ttlock_agent.errors import JobError
+from ttlock_agent.jobs.answers import Answers, answer_body, job_body
+from ttlock_agent.jobs.bell import Bell
+from ttlock_agent.jobs.intake import Intake
+from ttlock_agent.jobs.model import Job, JobState
+from ttlock_agent.jobs.radio import Report
+from ttlock_agent.jobs.store import Journal
+from ttlock_agent.mqtt.bridge import IncomingRequest
+from ttlock_agent.mqtt.topics import Topics
+from ttlock_agent.publication import Publication
+from ttlock_agent.requests import ParsedRequest, parse_request
+
+STATUS: Final = "status"
+
+
+@dataclass(slots=True, kw_only=True)
+class LockStatus:
+    """How a lock is doing, since this agent started."""
+
+    address: str
+    has_keys: bool
+    is_reachable: bool | None = None
+    last_visit_at: str | None = None
+    last_error: str | None = None
+    visits: int = 0
+    failed_visits: int = 0
+    round_trips: int = 0
+    connected_s: float = 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Vitals:
+    """What the other parts of the agent tell about themselves when asked."""
+
+    mqtt: Callable[[], dict[str, Any]]
+    cloud: Callable[[], dict[str, Any]]
+    vault_key: str
+    journal_set_aside: str | None
+    locks: dict[str, LockStatus] = field(default_factory=dict)
+
+
+class Service:
+    """Takes requests, answers them, and knows how the agent is."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        intake: Intake,
+        answers: Answers,
+        topics: Topics,
+        clock: Clock,
+        bell: Bell,
+        vitals: Vitals,
+    ) -> None:
+        self._journal = journal
+        self._intake = intake
+        self._answers = answers
+        self._topics = topics
+        self._clock = clock
+        self._bell = bell
+        self._vitals = vitals
+        self._started_s = clock.monotonic()
+
+    async def on_mqtt(self, request: IncomingRequest) -> None:
+        """Take a request from the broker; raises ``JournalError`` when it could not be kept."""
+        request_id: str | None = None
+        try:
+            parsed = self._parse(
+                request.verb,
+                request.payload,
+                is_retained=request.is_retained,
+                correlation_data=request.correlation_data,
+            )
+            request_id = parsed.id
+            await self._intake.take(parsed, source="mqtt")
+        except JobError as error:
+            request_id = getattr(error, "request_id", request_id)
+            await self._journal.post([self._answers.rejected(request.verb, error, request_id)])
+
+    async def on_control(self, call: Call) -> AsyncIterator[Line]:
+        """Answer a call from the control socket; raises ``AgentError`` for a refusal."""
+        if call.verb == STATUS:
+            yield Result(body=await self.status())
+            return
+        parsed = self._parse(call.verb, bytes(call.request))
+        with self._bell.listener() as news:
+            job = await self._intake.take(parsed, source="control")
+            if parsed.lock is None:
+                yield Result(body=job_body(job))
+                return
+            said = ""
+            while not job.is_final:
+                if (now := _stage(job)) != said:
+                    said = now
+                    yield Progress(body=job_body(job))
+                await news.wait()
+                news.clear()
+                job = await self._journal.job(job.id) or job
+        yield Result(body=answer_body(job))
+
+    async def on_report(self, report: Report) -> None:
+        """Count a visit, and publish whether the lock could be reached."""
+        lock = self._vitals.locks[report.lock]
+        was_reachable, lock.is_reachable = lock.is_reachable, report.is_reached
+        lock.last_visit_at = report.ended_at.isoformat(timespec="seconds")
+        lock.last_error = None if report.error is None else report.error.message
+        lock.visits += 1
+        lock.failed_visits += not report.is_reached
+        lock.round_trips += report.round_trips
+        lock.connected_s += report.connected_s
+        if was_reachable != report.is_reached:
+            await self._journal.post(
+                [
+                    Publication(
+                        self._topics.lock_availability(report.lock),
+                        b"online" if report.is_reached else b"offline",
+                        retain=True,
+                    )
+                ]
+            )
+
+    async def status(self) -> dict[str, Any]:
+        """Return how the agent is, without any secret."""
+        counts = await self._journal.counts()
+        open_jobs = await self._journal.open_jobs()
+        return {
+            "version": __version__,
+            "uptime_s": round(self._clock.monotonic() - self._started_s, 1),
+            "mqtt": self._vitals.mqtt(),
+            "cloud": self._vitals.cloud(),
+            "vault_key": self._vitals.vault_key,
+            "journal_set_aside": self._vitals.journal_set_aside,
+            "locks": {name: asdict(lock) for name, lock in self._vitals.locks.items()},
+            "jobs": {state.value: counts[state] for state in JobState},
+            "open_jobs": [job_body(job) for job in open_jobs],
+        }
+
+    def _parse(
+        self,
+        verb: str,
+        payload: bytes,
+        *,
+        is_retained: bool = False,
+        correlation_data: bytes | None = None,
+    ) -> ParsedRequest:
+        return parse_request(
+            verb,
+            payload,
+            now=self._clock.now(),
+            known_locks=self._vitals.locks.keys(),
+            is_retained=is_retained,
+            correlation_id=_text(correlation_data),
+        )
+
+
+def _stage(job: Job) -> str:
+    return f"{job.state}/{job.reason}"
+
+
+def _text(correlation_data: bytes | None) -> str | None:
+    try:
+        return None if correlation_data is None else correlation_data.decode()
+    except UnicodeDecodeError:
+        return None
