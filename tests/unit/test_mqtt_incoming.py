@@ -53,10 +53,22 @@ async def test_overflow_is_left_with_the_broker_and_asked_for_again_when_drained
     waiting = asyncio.ensure_future(anext(queue))
     await asyncio.sleep(0)
     assert drains.count == 1
+    queue.offer(message("f"))  # still the same connection
     queue.connection_lost()
     queue.offer(message("d"))
     assert (await waiting).payload == b"d"
     assert drains.count == 1
+
+
+async def test_what_is_left_to_the_broker_is_not_taken_twice() -> None:
+    queue = IncomingQueue(LIMIT, on_drained=Drains())
+    queue.offer(message("a"))
+    queue.leave_to_broker()
+    queue.offer(message("b"))
+    queue.connection_lost()
+    queue.offer(message("a"))
+    queue.offer(message("b"))
+    assert await take(queue, 2) == ["a", "b"]
 
 
 async def test_qos_0_is_dropped_when_full_and_nothing_is_asked_for_again() -> None:
