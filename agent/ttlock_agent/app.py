@@ -81,11 +81,20 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
         if journal.set_aside is not None:
             log.critical("journal_set_aside", path=str(journal.set_aside))
         settings = _mqtt_settings(config)
+        if settings.password is not None:
+            surroundings.register_secret(settings.password)
         topics, answers = settings.topics, Answers(settings.topics)
         profiles = await _profiles(config, Keyring(journal))
+        for profile in profiles.values():
+            surroundings.register_secret(profile.keys.aes_key.hex())
         radio_alarm, deadline_alarm = Alarm(clock), Alarm(clock)
         intake = Intake(
-            journal, answers, clock, profiles.keys(), alarms=(radio_alarm, deadline_alarm)
+            journal,
+            answers,
+            clock,
+            profiles.keys(),
+            alarms=(radio_alarm, deadline_alarm),
+            register_secret=surroundings.register_secret,
         )
         connection = MqttConnection(
             settings, clock=clock, subscriptions=(topics.request_filter,), on_state=_log_mqtt
@@ -104,6 +113,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 intake=intake,
                 topics=topics,
                 clock=clock,
+                register_secret=surroundings.register_secret,
             )
         service = Service(
             journal=journal,

@@ -13,7 +13,7 @@ from ttlock_agent.errors import JobError
 from ttlock_agent.jobs.answers import Answers, answer_body, job_body
 from ttlock_agent.jobs.bell import Bell
 from ttlock_agent.jobs.intake import Intake
-from ttlock_agent.jobs.model import Job, JobState
+from ttlock_agent.jobs.model import Job, JobState, ReplyTo
 from ttlock_agent.jobs.radio import Report
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.mqtt.bridge import IncomingRequest
@@ -76,6 +76,7 @@ class Service:
     async def on_mqtt(self, request: IncomingRequest) -> None:
         """Take a request from the broker; raises ``JournalError`` when it could not be kept."""
         request_id: str | None = None
+        reply_to = ReplyTo(request.response_topic, request.correlation_data)
         try:
             parsed = self._parse(
                 request.verb,
@@ -84,10 +85,11 @@ class Service:
                 correlation_data=request.correlation_data,
             )
             request_id = parsed.id
-            await self._intake.take(parsed, source="mqtt")
+            await self._intake.take(parsed, source="mqtt", reply_to=reply_to)
         except JobError as error:
             request_id = getattr(error, "request_id", request_id)
-            await self._journal.post([self._answers.rejected(request.verb, error, request_id)])
+            rejected = self._answers.rejected(request.verb, error, request_id, reply_to)
+            await self._journal.post([rejected])
 
     async def on_control(self, call: Call) -> AsyncIterator[Line]:
         """Answer a call from the control socket; raises ``AgentError`` for a refusal."""

@@ -15,6 +15,7 @@ from ttlock_agent.demo.stage import build_stage
 from ttlock_agent.demo.story import Account, Story, Tell
 from ttlock_agent.demo.tell import Narrator, tell_as_json
 from ttlock_agent.errors import EX_OK, EX_SOFTWARE
+from ttlock_agent.logs import LogLevel, Redactor, configure_logging
 
 
 @click.command("demo")
@@ -29,6 +30,12 @@ def demo_command(*, as_json: bool, keep: Path | None) -> None:
 
     Exit code 0 only if every passcode that must open the door did open it.
     """
+    if keep is not None:
+        try:
+            keep.mkdir(mode=0o700, parents=True)
+        except OSError as error:
+            raise click.BadParameter(f"{keep}: {error.strerror}", param_hint="--keep") from error
+        keep = keep.absolute()
     narrator = Narrator()
     account = asyncio.run(_play(keep, tell_as_json if as_json else narrator.tell))
     if as_json:
@@ -41,10 +48,10 @@ def demo_command(*, as_json: bool, keep: Path | None) -> None:
 async def _play(keep: Path | None, tell: Tell) -> Account:
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        if keep is None:
+        directory = keep
+        if directory is None:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ttlock-")))
-        else:
-            keep.mkdir(mode=0o700, parents=True)
-            directory = keep.absolute()
+        log = stack.enter_context((directory / "booking-system.log").open("w"))
+        configure_logging(LogLevel.INFO, Redactor(), stream=log)
         stage = await stack.enter_async_context(build_stage(directory, clock))
         return await Story(stage, clock, tell).play()

@@ -1,4 +1,4 @@
-"""Field case 1, told: the cloud says delivered, the door says no, the agent delivers and proves it."""
+"""Field case 1: the cloud says delivered, the door says no, the agent delivers and proves it."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from ttlock_agent.mqtt.topics import Topics
 from ttlock_agent.publication import Publication
 from ttlock_agent.service import STATUS
 from ttlock_agent.virtual_lock.control import VirtualLockControl
+from ttlock_agent.watch.verdict import Verdict
 
 CLOUD_PASSCODES: Final = ("555666", "777888", "999000")
 DIRECT_PASSCODE: Final = "240817"
@@ -208,6 +209,8 @@ class Story:
         )
 
     def _on_verdict(self, body: dict[str, Any]) -> None:
+        if body["verdict"] == Verdict.UNKNOWN:
+            return
         if body["verdict"] != self._account.verdict.get("verdict"):
             self._account.verdict = body
             self._tell("verdict", {"verdict": body["verdict"], "sentence": body["sentence"]})

@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from ttlock_agent.errors import AgentError
-from ttlock_agent.jobs.model import Job, JobFailure, JobState
+from ttlock_agent.jobs.model import Job, JobFailure, JobState, ReplyTo
 from ttlock_agent.mqtt.topics import Topics
 from ttlock_agent.publication import Publication
 
@@ -65,24 +65,32 @@ class Answers:
 
     def of_job(self, job: Job) -> list[Publication]:
         """Return the answer to the request that made ``job``."""
-        return [self._publication(job.verb, answer_body(job))]
+        return [self._publication(job.verb, answer_body(job), job.reply_to)]
 
     def when_final(self, job: Job) -> list[Publication]:
         """Return the answer if there is nothing more to come, else nothing."""
         return self.of_job(job) if job.is_final else []
 
-    def about(self, verb: str, request_id: str, job: Job) -> Publication:
+    def about(self, verb: str, request_id: str, job: Job, reply_to: ReplyTo | None) -> Publication:
         """Return the answer to a request that asked about ``job``."""
         body = {"id": request_id, "status": "done", "result": "done", "about": job_body(job)}
-        return self._publication(verb, body)
+        return self._publication(verb, body, reply_to)
 
-    def rejected(self, verb: str, error: AgentError, request_id: str | None) -> Publication:
+    def rejected(
+        self, verb: str, error: AgentError, request_id: str | None, reply_to: ReplyTo | None
+    ) -> Publication:
         """Return the answer to a request that never became a job."""
-        return self._publication(verb, rejection_body(error, request_id))
+        return self._publication(verb, rejection_body(error, request_id), reply_to)
 
-    def _publication(self, verb: str, body: dict[str, Any]) -> Publication:
+    def _publication(
+        self, verb: str, body: dict[str, Any], reply_to: ReplyTo | None
+    ) -> Publication:
+        topic = None if reply_to is None else reply_to.topic
         return Publication(
-            self._topics.response(verb), msgspec.json.encode(body), expiry_s=ANSWER_EXPIRY_S
+            topic or self._topics.response(verb),
+            msgspec.json.encode(body),
+            expiry_s=ANSWER_EXPIRY_S,
+            correlation_data=None if reply_to is None else reply_to.correlation_data,
         )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import structlog
 
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import IllegalMove, JobCancelled, JobRejected, NoSuchJob, Rejection
 from ttlock_agent.jobs.answers import Answers
-from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, NewJob, WantedPasscode
+from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, NewJob, ReplyTo, WantedPasscode
 from ttlock_agent.jobs.passcodes import collision
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.verbs import deadline_of, wish_of
@@ -32,27 +32,31 @@ class Intake:
         usable_locks: Collection[str],
         *,
         alarms: Sequence[Alarm],
+        register_secret: Callable[[str], None],
     ) -> None:
         self._journal = journal
         self._answers = answers
         self._clock = clock
         self._usable_locks = usable_locks
         self._alarms = alarms
+        self._register_secret = register_secret
 
-    async def take(self, request: ParsedRequest, *, source: str) -> Job:
+    async def take(
+        self, request: ParsedRequest, *, source: str, reply_to: ReplyTo | None = None
+    ) -> Job:
         """Carry out what needs no lock, make a job of the rest, and queue the answer.
 
         Raises ``JobRejected`` or ``NoSuchJob``, and then has changed nothing.
         """
         match request.params:
             case JobGet(job=name):
-                return await self._answered(request, await self._find(name))
+                return await self._answered(request, await self._find(name), reply_to)
             case JobCancel(job=name):
-                return await self._answered(request, await self._cancel(name))
+                return await self._answered(request, await self._cancel(name), reply_to)
             case _:
-                return await self._accept(request, source)
+                return await self._accept(request, source, reply_to)
 
-    async def _accept(self, request: ParsedRequest, source: str) -> Job:
+    async def _accept(self, request: ParsedRequest, source: str, reply_to: ReplyTo | None) -> Job:
         assert request.lock is not None, "all other verbs are about a lock"
         if request.lock not in self._usable_locks:
             raise JobRejected(
@@ -62,8 +66,10 @@ class Intake:
             )
         wish = wish_of(request.params, lock=request.lock, source=source)
         is_known = await self._journal.job_by_request(request.id) is not None
-        if wish is not None and wish.is_wanted and not is_known:
-            await self._refuse_collision(wish)
+        if wish is not None:
+            self._register_secret(wish.digits)
+            if wish.is_wanted and not is_known:
+                await self._refuse_collision(wish)
         accepted = await self._journal.accept(
             NewJob(
                 source=source,
@@ -73,6 +79,7 @@ class Intake:
                 params=canonical_content(request),
                 priority=_PRIORITIES[request.priority],
                 deadline_at=deadline_of(request, self._clock.now()),
+                reply_to=reply_to,
             ),
             wanted=() if wish is None else (wish,),
             outbox=self._answers.of_job,
@@ -120,6 +127,7 @@ class Intake:
             # It is final already, or the lock may have done it: the answer says how it stands.
             return await self._find(name)
 
-    async def _answered(self, request: ParsedRequest, job: Job) -> Job:
-        await self._journal.post([self._answers.about(request.verb, request.id, job)])
+    async def _answered(self, request: ParsedRequest, job: Job, reply_to: ReplyTo | None) -> Job:
+        about = self._answers.about(request.verb, request.id, job, reply_to)
+        await self._journal.post([about])
         return job

@@ -122,6 +122,14 @@ class JobFailure:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ReplyTo:
+    """Where an MQTT 5 caller wants its answers; ``None`` is the verb's usual topic."""
+
+    topic: str | None
+    correlation_data: bytes | None = field(default=None, repr=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
     """A request that passed all checks and may become a job."""
@@ -138,6 +146,8 @@ class NewJob:
     """Higher goes first."""
     deadline_at: datetime | None = None
     not_before_at: datetime | None = None
+    reply_to: ReplyTo | None = None
+    """Not part of what was asked: a repeat may want its answer elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +174,7 @@ class Job:
     result: dict[str, Any] | None = field(repr=False)
     error: JobFailure | None
     """Of the last attempt, if it failed; of the whole job, once it is final."""
+    reply_to: ReplyTo | None = None
 
     @property
     def is_final(self) -> bool:
@@ -282,6 +293,7 @@ def accepted_job(new: NewJob, job_id: str, at: datetime) -> Job:
         updated_at=at,
         result=None,
         error=None,
+        reply_to=new.reply_to,
     )
 
 

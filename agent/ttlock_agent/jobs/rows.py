@@ -18,6 +18,7 @@ from ttlock_agent.jobs.model import (
     JobState,
     NewJob,
     PasscodeKind,
+    ReplyTo,
     Transition,
     WaitReason,
     WantedPasscode,
@@ -117,6 +118,15 @@ class SealedRows:
             "priority": job.priority,
             "deadline_at": to_micros(job.deadline_at),
             "created_at": to_micros(job.created_at),
+            **self.reply_row(job.reply_to),
+        }
+
+    @staticmethod
+    def reply_row(reply_to: ReplyTo | None) -> dict[str, Any]:
+        """Columns that a repeat of the request may change."""
+        return {
+            "reply_topic": None if reply_to is None else reply_to.topic,
+            "reply_correlation": None if reply_to is None else reply_to.correlation_data,
         }
 
     def step_row(self, job: Job) -> dict[str, Any]:
@@ -156,6 +166,7 @@ class SealedRows:
             updated_at=from_micros(row["updated_at"]),
             result=None if result is None else self.open_json(f"result/{row['id']}", result),
             error=None if error is None else _decode_failure(error),
+            reply_to=_reply_of(row),
         )
 
     def wanted_row(self, entry: WantedPasscode, updated_at: datetime) -> dict[str, Any]:
@@ -202,6 +213,13 @@ class SealedRows:
     def open_json(self, purpose: str, blob: bytes) -> Any:
         """Open what :meth:`seal_json` sealed."""
         return msgspec.json.decode(self._vault.open(purpose, blob))
+
+
+def _reply_of(row: sqlite3.Row) -> ReplyTo | None:
+    topic, correlation_data = row["reply_topic"], row["reply_correlation"]
+    if topic is None and correlation_data is None:
+        return None
+    return ReplyTo(topic, correlation_data)
 
 
 def _maybe_reason(value: str | None) -> WaitReason | None:

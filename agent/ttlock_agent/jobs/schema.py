@@ -35,7 +35,9 @@ MIGRATIONS: tuple[str, ...] = (
         created_at INTEGER NOT NULL,
         updated_at INTEGER NOT NULL,
         sealed_result BLOB,                 -- a listing may hold passcodes
-        error TEXT                          -- JSON
+        error TEXT,                         -- JSON
+        reply_topic TEXT,                   -- where an MQTT 5 caller wants its answers
+        reply_correlation BLOB
     ) STRICT;
     -- Only open jobs are in it, so a long history costs the scheduler nothing.
     CREATE INDEX jobs_open ON jobs (lock, priority DESC, seq)

@@ -23,6 +23,14 @@ class Statements:
         insert(connection, "jobs", self._rows.job_row(job) | {"fingerprint": fingerprint})
         _log_transition(connection, job)
 
+    def redirect_job(self, connection: sqlite3.Connection, job: Job) -> None:
+        """Send the answers of a job elsewhere from now on."""
+        connection.execute(
+            "UPDATE jobs SET reply_topic = :reply_topic, reply_correlation = :reply_correlation "
+            "WHERE id = :id",
+            self._rows.reply_row(job.reply_to) | {"id": job.id},
+        )
+
     def move_job(
         self, connection: sqlite3.Connection, job_id: str, move: Move, now: datetime
     ) -> Job:

@@ -153,8 +153,8 @@ class Journal:
         """Make a job of a request, or find the one it made before.
 
         ``wanted`` is written for a new job only and gets its id; ``outbox`` is asked in both cases,
-        so that a repeat is answered again. Raises ``JobRejected`` (conflict) if the id was used for
-        another request.
+        so that a repeat is answered again, and where the repeat wants it. Raises ``JobRejected``
+        (conflict) if the id was used for another request.
         """
         fingerprint = self._rows.fingerprint(new)
         now = self._clock.now()
@@ -168,6 +168,9 @@ class Journal:
                 self._statements.put_wanted(connection, owned, now)
             elif hmac.compare_digest(row["fingerprint"], fingerprint):
                 job = self._rows.job_of(row)
+                if new.reply_to not in (None, job.reply_to):
+                    job = replace(job, reply_to=new.reply_to)
+                    self._statements.redirect_job(connection, job)
             else:
                 raise JobRejected(
                     f"The request id {new.request_id!r} was used before, with other content.",

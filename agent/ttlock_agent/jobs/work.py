@@ -135,6 +135,8 @@ class LockWork:
             await self._visit.set_clock()
             after = await self._visit.read_clock()
         await self._memory.keep_clock(self._profile, before, after)
+        if is_off:
+            await self._memory.show(self._profile)
 
     async def _read(self, job: Job, wanted: Sequence[WantedPasscode]) -> None:
         errand = Errand(

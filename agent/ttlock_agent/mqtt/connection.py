@@ -227,9 +227,7 @@ class MqttConnection:
                 self._set_state(ConnectionStatus.CONNECTED, self._restriction)
             case ThreadEnded(defect):
                 self._set_state(
-                    ConnectionStatus.CONNECTING,
-                    f"what answers at {self._settings.host}:{self._settings.port} does not keep to"
-                    f" MQTT ({defect})",
+                    ConnectionStatus.CONNECTING, f"the network thread failed with {defect}"
                 )
                 self._replace_client(pause_s=self._delay.min_s)
             case Opened():
@@ -285,7 +283,7 @@ class MqttConnection:
         if not was_answered:
             self._choice.closed_early()
             self._set_state(
-                ConnectionStatus.CONNECTING, "the broker closed the connection without an answer"
+                ConnectionStatus.CONNECTING, f"the connection ended without an answer: {reason}"
             )
         elif self._state.status in {ConnectionStatus.CONNECTED, ConnectionStatus.CONNECTING}:
             # A refusal is closed as well; its sentence says more.

@@ -223,7 +223,7 @@ class VirtualLockServer:
 
     def _pause_s(self) -> float:
         pauses = [_FOREVER_S]
-        event_at = self._lock.next_event_at()
+        event_at = self._lock.next_event_at(self._now())
         if event_at is not None:
             pauses.append((event_at - self._now()) / timedelta(seconds=1))
         if any(each.is_scanning for each in self._clients):

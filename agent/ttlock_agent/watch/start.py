@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Final
@@ -47,20 +48,24 @@ async def start_watch(
     intake: Intake,
     topics: Topics,
     clock: Clock,
+    register_secret: Callable[[str], None],
 ) -> GatewayWatch:
     """Return the watch over all locks that have an id in the cloud; ``stack`` closes it.
 
     Raises ``ConfigError`` for secrets that cannot be read.
     """
+    account = CloudAccount(
+        client_id=cloud.client_id,
+        client_secret=cloud.client_secret.resolve(),
+        username=cloud.username,
+        password_md5=cloud.password_md5.resolve(),
+    )
+    for secret in (account.client_secret, account.password_md5):
+        register_secret(secret)
     client = await stack.enter_async_context(
         open_cloud(
             base_url=cloud.base_url,
-            account=CloudAccount(
-                client_id=cloud.client_id,
-                client_secret=cloud.client_secret.resolve(),
-                username=cloud.username,
-                password_md5=cloud.password_md5.resolve(),
-            ),
+            account=account,
             clock=clock,
             token_store=_SealedState(journal, _ACCESS),
             budget=QuotaBudget(
