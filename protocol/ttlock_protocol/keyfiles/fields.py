@@ -163,10 +163,10 @@ class Record:
         if _VERSION_NAMES["protocol_type"] not in fields:
             return None
         try:
-            version = Version(
-                **{ours: int(str(fields[theirs])) for ours, theirs in _VERSION_NAMES.items()}
-            )
-        except (KeyError, ValueError, LocalProtocolError):
+            # A source without group and organisation leaves them at 1, as most locks do.
+            known = {ours: name for ours, name in _VERSION_NAMES.items() if name in fields}
+            version = Version(**{ours: int(str(fields[name])) for ours, name in known.items()})
+        except (ValueError, LocalProtocolError):
             raise self._malformed("lock version", Item.VERSION) from None
         if (version.protocol_type, version.protocol_version) != _V3:
             raise self._error(
