@@ -37,6 +37,26 @@ class Touch(msgspec.Struct, frozen=True, tag="touch"):
     """Touch the keypad, which wakes the lock."""
 
 
+class PresentCard(msgspec.Struct, frozen=True, tag="present_card"):
+    """Hold a card (4 or 8 bytes) against the reader; answered by :class:`Typed`."""
+
+    number: bytes
+
+
+class PresentFinger(msgspec.Struct, frozen=True, tag="present_finger"):
+    """Lay a finger (6 bytes) on the scanner; answered by :class:`Typed`."""
+
+    fingerprint: bytes
+
+
+class TurnKey(msgspec.Struct, frozen=True, tag="turn_key"):
+    """Turn the mechanical key."""
+
+
+class PressReset(msgspec.Struct, frozen=True, tag="press_reset"):
+    """Hold the reset button; :class:`Wrong` when the lock has it switched off."""
+
+
 class Inspect(msgspec.Struct, frozen=True, tag="inspect"):
     """Look inside; answered by :class:`Inside`."""
 
@@ -57,7 +77,18 @@ class Reboot(msgspec.Struct, frozen=True, tag="reboot"):
     """Change the batteries; the clock is lost."""
 
 
-ControlRequest = TypeCode | Touch | Inspect | SetFaults | ShiftClock | Reboot
+ControlRequest = (
+    TypeCode
+    | Touch
+    | PresentCard
+    | PresentFinger
+    | TurnKey
+    | PressReset
+    | Inspect
+    | SetFaults
+    | ShiftClock
+    | Reboot
+)
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
@@ -71,7 +102,7 @@ class Wrong(msgspec.Struct, frozen=True, tag="wrong"):
 
 
 class Typed(msgspec.Struct, frozen=True, tag="typed"):
-    """What the keypad made of it."""
+    """What the keypad, the reader or the scanner made of it."""
 
     is_opened: bool
     reason: KeypadReason
@@ -129,6 +160,24 @@ class VirtualLockControl:
         """Type ``digits`` and confirm."""
         typed = await self._ask(TypeCode(digits), Typed)
         return KeypadResult(typed.is_opened, typed.reason)
+
+    async def present_card(self, number: bytes) -> KeypadResult:
+        """Hold a card against the reader."""
+        typed = await self._ask(PresentCard(number), Typed)
+        return KeypadResult(typed.is_opened, typed.reason)
+
+    async def present_finger(self, fingerprint: bytes) -> KeypadResult:
+        """Lay a finger on the scanner."""
+        typed = await self._ask(PresentFinger(fingerprint), Typed)
+        return KeypadResult(typed.is_opened, typed.reason)
+
+    async def turn_key(self) -> None:
+        """Turn the mechanical key."""
+        await self._ask(TurnKey(), Done)
+
+    async def press_reset(self) -> None:
+        """Hold the reset button, which wipes the lock."""
+        await self._ask(PressReset(), Done)
 
     async def touch(self) -> None:
         """Touch the keypad."""

@@ -48,10 +48,14 @@ from .control import (
     Done,
     Inside,
     Inspect,
+    PresentCard,
+    PresentFinger,
+    PressReset,
     Reboot,
     SetFaults,
     ShiftClock,
     Touch,
+    TurnKey,
     TypeCode,
     Typed,
     Wrong,
@@ -171,8 +175,16 @@ class VirtualLockServer:
         now = self._now()
         match request:
             case TypeCode(digits):
-                result = self._lock.type_code(digits, now)
-                return Typed(result.is_opened, result.reason)
+                return _typed(self._lock.type_code(digits, now))
+            case PresentCard(number):
+                return _typed(self._lock.present_card(number, now))
+            case PresentFinger(fingerprint):
+                return _typed(self._lock.present_finger(fingerprint, now))
+            case TurnKey():
+                self._lock.turn_key(now)
+            case PressReset():
+                if not self._lock.press_reset_button(now):
+                    return Wrong("the reset button is switched off")
             case Touch():
                 self._lock.touch(now)
                 self._advertise(self._clients)
@@ -283,6 +295,10 @@ class _Client:
                 self.is_welcome = False
                 self._writer.close()
                 return
+
+
+def _typed(result: KeypadResult) -> Typed:
+    return Typed(result.is_opened, result.reason)
 
 
 def _protect(socket_path: Path) -> None:

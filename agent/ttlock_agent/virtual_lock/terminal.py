@@ -24,6 +24,7 @@ _WORDS: Final = {
     KeypadReason.ERASED_OTHERS: "erase code: all passcodes are gone",
     KeypadReason.LOCKED_OUT: "the keypad is locked after too many wrong entries",
     KeypadReason.BATTERY_TOO_LOW: "the battery is flat",
+    KeypadReason.LEARNING: "learning",
 }
 
 

@@ -15,7 +15,7 @@ from ttlock_protocol.messages.log import LogRecord, LogType
 from ttlock_protocol.messages.operate import BoltState, OperationPush, State
 
 from .memory import Bolt, Memory
-from .windows import is_passage_open
+from .windows import passage_ends_at
 
 LOG_PUSH_DELAY: Final = timedelta(seconds=5)
 """A log record is announced this long after the operation (reference 5.7)."""
@@ -103,15 +103,33 @@ class Body:
         self.late_pushes.append(LatePush(now + LOG_PUSH_DELAY, push))
 
     def open_bolt(self, now: datetime) -> None:
-        """Withdraw the bolt; the auto-lock throws it again, except in passage mode."""
-        delay_s = self.memory.settings.auto_lock_s
-        stays_open = not delay_s or is_passage_open(self.memory, self.local_time(now))
-        relock_at = None if stays_open else now + timedelta(seconds=delay_s)
-        self._move_bolt(Bolt(state=BoltState.UNLOCKED, relock_at=relock_at), now)
+        """Withdraw the bolt."""
+        self._move_bolt(Bolt(state=BoltState.UNLOCKED, opened_at=now), now)
 
     def close_bolt(self, now: datetime) -> None:
         """Throw the bolt."""
         self._move_bolt(Bolt(state=BoltState.LOCKED), now)
+
+    def close_bolt_by_command(self, now: datetime) -> None:
+        """Throw the bolt because somebody wants it so, even in passage mode (reference 6.15)."""
+        ends_at = passage_ends_at(self.memory, self.local_time(now))
+        if ends_at is not None:
+            self.change(passage_left_until=ends_at)
+        self.close_bolt(now)
+
+    def relock_at(self, now: datetime) -> datetime | None:
+        """When the auto-lock throws the bolt, as things stand; passage mode makes it wait."""
+        delay_s = self.memory.settings.auto_lock_s
+        opened_at = self.memory.bolt.opened_at
+        if opened_at is None or not delay_s:
+            return None
+        relock_at = opened_at + timedelta(seconds=delay_s)
+        ends_at = passage_ends_at(self.memory, self.local_time(now))
+        return relock_at if ends_at is None else max(relock_at, self.true_time(ends_at, now))
+
+    def true_time(self, shown: datetime, now: datetime) -> datetime:
+        """When the lock's own clock will show ``shown``, its drift set aside."""
+        return now + (shown - self.local_time(now))
 
     def state(self, now: datetime) -> State:
         """Battery and bolt as the lock tells them."""

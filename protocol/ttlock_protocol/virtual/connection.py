@@ -15,8 +15,9 @@ from ttlock_protocol.cipher import DEFAULT_KEY, decrypt, encrypt
 from ttlock_protocol.errors import DecodeError, Refusal
 from ttlock_protocol.frame import Frame, FrameDecoder, chunks, encode_frame
 from ttlock_protocol.message import Auth, Opcode, Request, Response, decode_request
+from ttlock_protocol.messages.learning import LearnStatus
 
-from . import handlers
+from . import handlers, panel
 from .body import Body
 from .faults import Fault, FaultAction, FaultPoint, Faults
 from .visit import Refused, Standing, Visit, carry_out
@@ -68,8 +69,25 @@ class Connection:
                 self.flush_pushes(now)
 
     def say(self, message: Response) -> None:
-        """Send something unasked, such as the progress of learning."""
-        self._emit(self._success(message), FaultPoint.PUSH, None)
+        """Send something unasked."""
+        self._emit(self._push(message), FaultPoint.PUSH, None)
+
+    def teach(self, opcode: Opcode, credential: bytes, now: datetime) -> bool:
+        """Let the lock learn a card or finger if the central asked it to; return whether it did."""
+        learning = self.standing.learning
+        if learning is None or learning.opcode != opcode or now >= learning.until:
+            return False
+        try:
+            progress = panel.learn(self._body, opcode, credential, learning, now)
+        except Refused as refused:
+            self.standing.learning = None
+            content = bytes((_FAILURE, refused.refusal))
+            self._emit(self._frame(opcode, content, self._key(opcode)), FaultPoint.PUSH, None)
+            return True
+        if progress.status == LearnStatus.DONE:
+            self.standing.learning = None
+        self.say(progress)
+        return True
 
     def flush_pushes(self, now: datetime) -> None:
         """Send what the body wants said by now."""
@@ -141,12 +159,14 @@ class Connection:
 
     def _answer(self, request: Request[Any], name: str, now: datetime) -> None:
         visit = Visit(self._body, self.standing, now)
+        # A reset takes the key away, and its answer still needs it.
+        key = self._key(request.opcode)
         try:
             self._check_permission(request)
-            frame = self._success(carry_out(visit, request))
+            content = bytes((_SUCCESS,)) + carry_out(visit, request).encode()
         except Refused as refused:
-            frame = self._frame(request.opcode, bytes((_FAILURE, refused.refusal)))
-        self._emit(frame, FaultPoint.ANSWER, name)
+            content = bytes((_FAILURE, refused.refusal))
+        self._emit(self._frame(request.opcode, content, key), FaultPoint.ANSWER, name)
         if visit.is_over:
             self.hang_up()
 
@@ -180,18 +200,20 @@ class Connection:
         return DEFAULT_KEY if administrator is None else administrator.aes_key
 
     def _refuse(self, command: int, refusal: Refusal) -> None:
-        self._emit(self._frame(command, bytes((_FAILURE, refusal))), FaultPoint.ANSWER, None)
+        frame = self._frame(command, bytes((_FAILURE, refusal)), self._key(command))
+        self._emit(frame, FaultPoint.ANSWER, None)
 
-    def _success(self, message: Response) -> bytes:
-        return self._frame(message.opcode, bytes((_SUCCESS,)) + message.encode())
+    def _push(self, message: Response) -> bytes:
+        content = bytes((_SUCCESS,)) + message.encode()
+        return self._frame(message.opcode, content, self._key(message.opcode))
 
-    def _frame(self, command: int, content: bytes) -> bytes:
+    def _frame(self, command: int, content: bytes, key: bytes) -> bytes:
         is_key_reply = command == Opcode.GET_AES_KEY
         return encode_frame(
             Frame(
                 version=self._body.memory.version,
                 command=Opcode.GET_AES_KEY if is_key_reply else Opcode.RESPONSE,
-                payload=encrypt(self._key(command), bytes((command,)) + content),
+                payload=encrypt(key, bytes((command,)) + content),
             )
         )
 
@@ -208,7 +230,7 @@ class Connection:
             self.hang_up()
             return
         if FaultAction.INTERLEAVE in hits:
-            self._notify(self._success(self._body.state(self.last_traffic_at)), {})
+            self._notify(self._push(self._body.state(self.last_traffic_at)), {})
         if FaultAction.LOSE in hits:
             return
         for _ in range(2 if FaultAction.DUPLICATE in hits else 1):

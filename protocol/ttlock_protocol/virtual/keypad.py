@@ -39,11 +39,13 @@ class KeypadReason(StrEnum):
     ERASED_OTHERS = "erased_others"
     LOCKED_OUT = "locked_out"
     BATTERY_TOO_LOW = "battery_too_low"
+    LEARNING = "learning"
+    """A card or finger that a central is teaching the lock."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeypadResult:
-    """What the lock made of an entry."""
+    """What the lock made of an entry at its keypad, card reader or scanner."""
 
     is_opened: bool
     reason: KeypadReason

@@ -7,26 +7,34 @@ UTC, never going back). Whatever a call causes is fetched with :meth:`VirtualLoc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from ttlock_protocol.errors import LocalProtocolError
+from ttlock_protocol.message import Opcode
+from ttlock_protocol.messages.cards import LONG_CARD_BYTES, SHORT_CARD_BYTES
+from ttlock_protocol.messages.fingerprints import FINGERPRINT_BYTES
 from ttlock_protocol.messages.log import LogType
+from ttlock_protocol.messages.operate import BoltState
+from ttlock_protocol.messages.settings import Switch
 
-from . import keypad
+from . import keypad, panel
 from .advertising import manufacturer_data
 from .body import Body, Entropy
 from .connection import IDLE_LIMIT, Connection, HangUp, Notify, Output
 from .faults import FaultPlan, Faults
-from .keypad import KeypadResult
+from .keypad import KeypadReason, KeypadResult
 from .memory import CLOCK_RESET_TO, Battery, KeypadState, Memory, OwnClock, utc
+from .windows import next_passage_start, passage_ends_at
 
 TOUCH_LASTS: Final = timedelta(seconds=12)
 """How long a touch keeps the lock awake; 10 to 15 s were seen (reference 1.2)."""
 DORMANT_AFTER: Final = timedelta(minutes=1)
 """Without radio traffic for so long, the radio dozes (reference 1.8)."""
 QUIET_WHEN_IDLE_FEATURE: Final = 21
+PASSAGE_AUTO_UNLOCK_FEATURE: Final = 46
 
 __all__ = ["HangUp", "NotConnectable", "Notify", "Output", "VirtualLock"]
 
@@ -44,6 +52,7 @@ class VirtualLock:
         self._connection: Connection | None = None
         self._touched_until: datetime | None = None
         self._quiet_since: datetime | None = None
+        self._ticked_at: datetime | None = None
         self._outputs: list[Output] = []
         self._faults = faults or Faults(FaultPlan(), draw=lambda: 0.0)
 
@@ -67,9 +76,10 @@ class VirtualLock:
     def durable_memory(self) -> Memory:
         """What a power cut would leave: :attr:`memory` without a pairing that is not committed."""
         connection = self._connection
-        if connection is None or connection.standing.pairing is None:
+        pairing = None if connection is None else connection.standing.pairing
+        if pairing is None or pairing.is_committed:
             return self._body.memory
-        return connection.standing.pairing.before
+        return pairing.before
 
     @property
     def is_connected(self) -> bool:
@@ -123,8 +133,9 @@ class VirtualLock:
         if connection is None:
             return
         now = utc(now)
-        if connection.standing.pairing is not None:
-            self._body.memory = connection.standing.pairing.before
+        pairing = connection.standing.pairing
+        if pairing is not None and not pairing.is_committed:
+            self._body.memory = pairing.before
         self._body.disconnected(now)
         self._quiet_since = now
 
@@ -143,6 +154,30 @@ class VirtualLock:
         self._settle(now)
         return result
 
+    def present_card(self, number: bytes, now: datetime) -> KeypadResult:
+        """Hold a card (4 or 8 bytes) against the reader, to open or to be learnt."""
+        if len(number) not in (SHORT_CARD_BYTES, LONG_CARD_BYTES):
+            raise LocalProtocolError("a card number is 4 or 8 bytes")
+        return self._present(Opcode.CARDS, number, now, panel.present_card)
+
+    def present_finger(self, fingerprint: bytes, now: datetime) -> KeypadResult:
+        """Lay a finger, named by 6 bytes, on the scanner, to open or to be learnt."""
+        if len(fingerprint) != FINGERPRINT_BYTES:
+            raise LocalProtocolError("a fingerprint is named by 6 bytes")
+        return self._present(Opcode.FINGERPRINTS, fingerprint, now, panel.present_finger)
+
+    def turn_key(self, now: datetime) -> None:
+        """Turn the mechanical key: the bolt goes to its other side."""
+        now = utc(now)
+        self.tick(now)
+        if self.memory.bolt.state == BoltState.UNLOCKED:
+            self._body.close_bolt(now)
+            self._body.record(now, LogType.KEY_LOCK)
+        else:
+            self._body.open_bolt(now)
+            self._body.record(now, LogType.KEY_UNLOCK)
+        self._settle(now)
+
     def shift_clock(self, seconds: float) -> None:
         """Make the lock's own clock wrong, or less so."""
         self._body.change(clock=self.memory.clock.shifted(seconds))
@@ -157,28 +192,83 @@ class VirtualLock:
             clock=OwnClock(set_to=CLOCK_RESET_TO, set_at=now, drift_ppm=memory.clock.drift_ppm),
             keypad=KeypadState(),
         )
-        self._touched_until = None
-        self._quiet_since = now
         self._body.record(now, LogType.REBOOTED)
+        self._touched_until = None
+        self._ticked_at = None
+        self._quiet_since = now
 
-    def next_event_at(self) -> datetime | None:
-        """When something happens by itself next, if nothing else does before."""
-        candidates = [self.memory.bolt.relock_at]
+    def press_reset_button(self, now: datetime) -> bool:
+        """Hold the reset button until it beeps; return whether the lock minded it."""
+        now = utc(now)
+        if not self.memory.settings.switches & Switch.RESET_BUTTON:
+            return False
+        self._hang_up(now)
+        self._body.memory = self.memory.wiped()
+        self.touch(now)
+        return True
+
+    def next_event_at(self, now: datetime) -> datetime | None:
+        """When something happens by itself next, as things stand ``now``."""
+        now = utc(now)
+        candidates = [self._body.relock_at(now)]
+        if self._opens_by_itself:
+            shown = self._body.local_time(now)
+            starts_at = next_passage_start(self.memory, shown)
+            candidates.append(starts_at and self._body.true_time(starts_at, now))
         if self._connection is not None:
             candidates.append(self._idle_at(self._connection))
             candidates += [each.due_at for each in self._body.late_pushes]
         return min((each for each in candidates if each is not None), default=None)
 
     def tick(self, now: datetime) -> None:
-        """Let happen what is due: auto-lock, announcements, hanging up on an idle central."""
+        """Let happen what is due: auto-lock, passage mode, announcements, dropping idle ones."""
         now = utc(now)
-        relock_at = self.memory.bolt.relock_at
+        relock_at = self._body.relock_at(now)
         if relock_at is not None and relock_at <= now:
             self._body.close_bolt(now)
+        if self._opens_by_itself and self._has_passage_begun(now):
+            self._body.open_bolt(now)
+        self._ticked_at = now
         self._settle(now)
         connection = self._connection
         if connection is not None and self._idle_at(connection) <= now:
             self._hang_up(now)
+
+    @property
+    def _opens_by_itself(self) -> bool:
+        memory = self.memory
+        return bool(
+            memory.passage
+            and memory.has_feature(PASSAGE_AUTO_UNLOCK_FEATURE)
+            and memory.settings.switches & Switch.PASSAGE_AUTO_UNLOCK
+        )
+
+    def _has_passage_begun(self, now: datetime) -> bool:
+        """Whether a window began since the last tick and is still open."""
+        if self._ticked_at is None:
+            return False
+        shown = self._body.local_time(now)
+        starts_at = next_passage_start(self.memory, self._body.local_time(self._ticked_at))
+        has_begun = starts_at is not None and starts_at <= shown
+        return has_begun and passage_ends_at(self.memory, shown) is not None
+
+    def _present(
+        self,
+        opcode: Opcode,
+        credential: bytes,
+        now: datetime,
+        judge: Callable[[Body, bytes, datetime], KeypadResult],
+    ) -> KeypadResult:
+        now = utc(now)
+        self.tick(now)
+        connection = self._connection
+        if connection is not None and connection.teach(opcode, credential, now):
+            result = KeypadResult(False, KeypadReason.LEARNING)
+        else:
+            result = judge(self._body, credential, now)
+        self.touch(now)
+        self._settle(now)
+        return result
 
     def _is_on_air(self, now: datetime) -> bool:
         is_quiet_kind = self.memory.has_feature(QUIET_WHEN_IDLE_FEATURE)

@@ -16,7 +16,8 @@ from ttlock_protocol.frame import Version
 from ttlock_protocol.messages.cards import CardRecord
 from ttlock_protocol.messages.fingerprints import FingerprintRecord
 from ttlock_protocol.messages.log import LogRecord
-from ttlock_protocol.messages.operate import BoltState
+from ttlock_protocol.messages.operate import CLIENT_TOKEN, BoltState
+from ttlock_protocol.messages.pairing import OfflineSeed
 from ttlock_protocol.messages.passage import PassageEntry
 from ttlock_protocol.messages.passcodes import PasscodeRecord, PasscodeType
 from ttlock_protocol.wire import FIRST_YEAR, LAST_YEAR
@@ -74,20 +75,21 @@ class Battery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bolt:
-    """Where the bolt is, and when the auto-lock will throw it."""
+    """Where the bolt is, and since when it has been open."""
 
     state: BoltState = BoltState.LOCKED
-    relock_at: Instant | None = None
+    opened_at: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceInfo:
-    """Strings of the device information command and service."""
+    """What the device information command and service tell; most locks have no NB-IoT radio."""
 
     model: str = "SN999_DEMO"
     hardware: str = "1.2"
     firmware: str = "6.5.08.230228"
-    production_date: str = "20230228"
+    produced: str = "20230228"
+    nb_rssi_dbm: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,12 +157,35 @@ class Settings:
     auto_lock_s: int = 5
     auto_lock_min_s: int = 1
     auto_lock_max_s: int = 900
-    locks_by_door_sensor: bool = False
+    is_locking_on_close: bool = False
     is_sound_on: bool = True
     volume: int = 3
-    shows_passcode: bool = False
-    allows_remote_unlock: bool = True
+    is_passcode_shown: bool = False
+    is_remote_unlock_allowed: bool = True
     switches: int = 0x23
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Special:
+    """What special hardware is told to keep (reference 6.21)."""
+
+    nb_port: int = 0
+    nb_address: str = ""
+    wristband_key: str = field(default="", repr=False)
+    hotel_card_key: bytes = field(default=b"", repr=False)
+    hotel_aes_key: bytes = field(default=b"", repr=False)
+    hotel: int = 0
+    building: int = 0
+    floor: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfflineSeeds:
+    """What cloud-generated passcodes come from: one seed a year from ``first_year`` (mod 100)."""
+
+    first_year: int
+    seeds: tuple[OfflineSeed, ...] = field(repr=False)
+    reset_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,12 +232,14 @@ class Quirks:
     ``answers_damaged``: answer a wrong checksum with "checksum" instead of silence (D43).
     ``goes_dormant``: say "dormant" after a minute without radio traffic (1.8).
     ``keeps_used_passcodes``: a used-up one-time passcode stays in the list and is blacklisted.
+    ``client_token``: what a client must say to pair this lock (D29).
     """
 
     is_header_strict: bool = False
     answers_damaged: bool = True
     goes_dormant: bool = True
     keeps_used_passcodes: bool = True
+    client_token: bytes = CLIENT_TOKEN
 
 
 DEFAULT_FEATURES: Final = (
@@ -226,6 +253,8 @@ class Memory:
 
     ``features`` are the numbers of the bits that are set (reference 8.1); bit 10 follows the
     remote-unlock switch and is not listed.
+
+    ``passage_left_until``: passage mode does not count before, for somebody locked on purpose.
     """
 
     mac: str
@@ -245,6 +274,9 @@ class Memory:
     fingerprints: tuple[FingerprintRecord, ...] = ()
     schedules: tuple[StoredSchedule, ...] = ()
     passage: tuple[PassageEntry, ...] = ()
+    passage_left_until: datetime | None = None
+    offline_seeds: OfflineSeeds | None = None
+    special: Special = Special()
     keypad: KeypadState = KeypadState()
     log: Log = Log()
     quirks: Quirks = Quirks()
@@ -252,6 +284,21 @@ class Memory:
     def has_feature(self, bit: int) -> bool:
         """Whether feature ``bit`` is set."""
         return bit in self.features
+
+    def wiped(self) -> Memory:
+        """Return what a factory reset leaves: the hardware, its clock and its charge."""
+        return Memory(
+            mac=self.mac,
+            name=self.name,
+            clock=self.clock,
+            version=self.version,
+            features=self.features,
+            device=self.device,
+            battery=self.battery,
+            bolt=self.bolt,
+            capacity=self.capacity,
+            quirks=self.quirks,
+        )
 
 
 def utc(moment: datetime) -> datetime:

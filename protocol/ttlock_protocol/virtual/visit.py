@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from ttlock_protocol.errors import ProtocolError, Refusal
@@ -15,6 +15,8 @@ from .memory import Memory
 
 RequestT = TypeVar("RequestT", bound=Request[Any])
 CHALLENGE_BYTES: Final = 4
+LEARNING_LASTS: Final = timedelta(seconds=20)
+"""Clients wait 10 to 30 s for a card (reference 6.7); how long a lock does is not known."""
 
 
 class Refused(ProtocolError):
@@ -27,10 +29,11 @@ class Refused(ProtocolError):
 
 @dataclass(slots=True)
 class Pairing:
-    """A pairing that is not committed: the key that was handed out, and the memory before it."""
+    """A pairing under way: the key that was handed out, and the memory before it."""
 
     aes_key: bytes = field(repr=False)
     before: Memory
+    is_committed: bool = False
 
 
 @dataclass(slots=True)
@@ -81,6 +84,10 @@ class Visit:
         """Return a fresh challenge; the one before it is void."""
         self.standing.challenge = int.from_bytes(self.body.entropy(CHALLENGE_BYTES), "big")
         return self.standing.challenge
+
+    def learn(self, opcode: Opcode) -> None:
+        """Wait for a card or finger; nobody is told when none comes (reference 6.7)."""
+        self.standing.learning = Learning(opcode, self.now + LEARNING_LASTS)
 
     def require_feature(self, bit: int) -> None:
         """Refuse as ``NOT_SUPPORTED`` unless this lock has the feature."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime, time, timedelta
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
 from typing import Final
 
 from ttlock_protocol.errors import LocalProtocolError
-from ttlock_protocol.messages.passage import PassageEntry, PassageKind
+from ttlock_protocol.messages.passage import PassageKind
 from ttlock_protocol.messages.passcodes import Cycle, CycleDays
 
 from .memory import Memory, StoredPasscode, StoredSchedule
@@ -22,6 +23,7 @@ _NO_END: Final = frozenset(
         datetime(2099, 1, 1),  # noqa: DTZ001 - lock-local
     }
 )
+_LOOK_AHEAD_DAYS: Final = 7
 _WEEKDAYS: Final = {
     CycleDays.WEEKEND: (5, 6),
     CycleDays.EVERY_DAY: range(7),
@@ -71,17 +73,54 @@ def is_in_schedules(schedules: Iterable[StoredSchedule], shown: datetime) -> boo
     )
 
 
-def is_passage_open(memory: Memory, shown: datetime) -> bool:
-    """Whether passage mode keeps the door open now."""
-    return any(_is_open(entry, shown) for entry in memory.passage)
+def passage_ends_at(memory: Memory, shown: datetime) -> datetime | None:
+    """Return until when passage mode keeps the door open, ``None`` when it does not.
+
+    At midnight a new day begins, which may go on where the last one ended.
+    """
+    left_until = memory.passage_left_until
+    if left_until is not None and shown < left_until:
+        return None
+    ends = [
+        window.ends_at
+        for window in _windows_on(memory, shown.date())
+        if window.starts_at <= shown < window.ends_at
+    ]
+    return max(ends, default=None)
 
 
-def _is_open(entry: PassageEntry, shown: datetime) -> bool:
-    if entry.kind == PassageKind.WEEKLY:
-        is_today = entry.day in (0, shown.isoweekday())
-    else:
-        is_today = entry.day == shown.day and entry.month in (0, shown.month)
-    return is_today and (entry.is_all_day or _is_between(entry.starts_at, entry.ends_at, shown))
+def next_passage_start(memory: Memory, shown: datetime) -> datetime | None:
+    """Return when passage mode begins next, within a week; all that repeats weekly is in it."""
+    days = (shown.date() + timedelta(days=ahead) for ahead in range(_LOOK_AHEAD_DAYS + 1))
+    starts = (
+        window.starts_at
+        for day in days
+        for window in _windows_on(memory, day)
+        if window.starts_at > shown
+    )
+    return min(starts, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    starts_at: datetime
+    ends_at: datetime
+
+
+def _windows_on(memory: Memory, day: date) -> Iterator[_Window]:
+    midnight = datetime.combine(day, time())
+    for entry in memory.passage:
+        if entry.kind == PassageKind.WEEKLY:
+            is_today = entry.day in (0, day.isoweekday())
+        else:
+            is_today = entry.day == day.day and entry.month in (0, day.month)
+        if is_today:
+            # The wire has no seconds: the last minute still belongs to the window.
+            last = time(23, 59) if entry.is_all_day else entry.ends_at
+            yield _Window(
+                starts_at=datetime.combine(day, entry.starts_at),
+                ends_at=midnight + timedelta(hours=last.hour, minutes=last.minute + 1),
+            )
 
 
 def _is_between(starts_at: time, ends_at: time, shown: datetime) -> bool:

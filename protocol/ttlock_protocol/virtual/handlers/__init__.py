@@ -5,6 +5,36 @@ Importing this package fills the registry of :mod:`ttlock_protocol.virtual.visit
 
 from __future__ import annotations
 
-from . import auth, clock, log, operate, passcodes
+from . import (
+    admin,
+    auth,
+    cards,
+    clock,
+    device,
+    fingerprints,
+    log,
+    operate,
+    pairing,
+    passage,
+    passcodes,
+    rare,
+    schedules,
+    settings,
+)
 
-__all__ = ["auth", "clock", "log", "operate", "passcodes"]
+__all__ = [
+    "admin",
+    "auth",
+    "cards",
+    "clock",
+    "device",
+    "fingerprints",
+    "log",
+    "operate",
+    "pairing",
+    "passage",
+    "passcodes",
+    "rare",
+    "schedules",
+    "settings",
+]

@@ -35,7 +35,7 @@ def get_features(visit: Visit, _: GetFeatures) -> FeatureWords:
     """Tell the feature bits; bit 10 follows the remote-unlock switch (reference 6.12)."""
     memory = visit.body.memory
     bits = sum(1 << bit for bit in {*memory.features} - {GATEWAY_UNLOCK_FEATURE})
-    if memory.settings.allows_remote_unlock:
+    if memory.settings.is_remote_unlock_allowed:
         bits |= 1 << GATEWAY_UNLOCK_FEATURE
     return FeatureWords(battery_percent=visit.battery_percent, bits=bits)
 
@@ -62,7 +62,7 @@ def lock(visit: Visit, request: Lock) -> Locked:
     visit.require_feature(LOCK_BY_COMMAND_FEATURE)
     check_proof(visit, request.proof)
     _require_power(visit)
-    visit.body.close_bolt(visit.now)
+    visit.body.close_bolt_by_command(visit.now)
     user_id = visit.standing.user_id
     visit.body.record(visit.now, LogType.APP_LOCK, user_id=user_id, record_id=request.unique_id)
     return Locked(
