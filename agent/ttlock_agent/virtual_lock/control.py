@@ -77,18 +77,9 @@ class Reboot(msgspec.Struct, frozen=True, tag="reboot"):
     """Change the batteries; the clock is lost."""
 
 
-ControlRequest = (
-    TypeCode
-    | Touch
-    | PresentCard
-    | PresentFinger
-    | TurnKey
-    | PressReset
-    | Inspect
-    | SetFaults
-    | ShiftClock
-    | Reboot
-)
+DoorRequest = TypeCode | Touch | PresentCard | PresentFinger | TurnKey
+ServiceRequest = Inspect | SetFaults | ShiftClock | Reboot | PressReset
+ControlRequest = DoorRequest | ServiceRequest
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):

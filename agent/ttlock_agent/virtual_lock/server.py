@@ -52,6 +52,7 @@ from .control import (
     PresentFinger,
     PressReset,
     Reboot,
+    ServiceRequest,
     SetFaults,
     ShiftClock,
     Touch,
@@ -180,14 +181,25 @@ class VirtualLockServer:
                 return _typed(self._lock.present_card(number, now))
             case PresentFinger(fingerprint):
                 return _typed(self._lock.present_finger(fingerprint, now))
-            case TurnKey():
-                self._lock.turn_key(now)
-            case PressReset():
-                if not self._lock.press_reset_button(now):
-                    return Wrong("the reset button is switched off")
             case Touch():
                 self._lock.touch(now)
                 self._advertise(self._clients)
+            case TurnKey():
+                self._lock.turn_key(now)
+            case _:
+                return self._service(request)
+        return Done()
+
+    def _service(self, request: ServiceRequest) -> msgspec.Struct:
+        now = self._now()
+        match request:
+            case Inspect():
+                return Inside(
+                    memory=to_plain(self._lock.memory),
+                    local_time=self._lock.local_time(now).isoformat(),
+                    battery_percent=self._lock.battery_percent(now),
+                    is_connected=self._lock.is_connected,
+                )
             case SetFaults(document):
                 plan = load_fault_plan(document)
                 # Numbers that a seed reproduces are wanted here, not unpredictable ones.
@@ -196,13 +208,9 @@ class VirtualLockServer:
                 self._lock.shift_clock(seconds)
             case Reboot():
                 self._lock.reboot(now)
-            case Inspect():
-                return Inside(
-                    memory=to_plain(self._lock.memory),
-                    local_time=self._lock.local_time(now).isoformat(),
-                    battery_percent=self._lock.battery_percent(now),
-                    is_connected=self._lock.is_connected,
-                )
+            case PressReset():
+                if not self._lock.press_reset_button(now):
+                    return Wrong("the reset button is switched off")
         return Done()
 
     def _settle(self) -> None:
