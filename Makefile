@@ -1,0 +1,44 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both set up .venv by themselves.
+BIN := .venv/bin
+SOURCES := protocol agent tests
+
+.PHONY: help demo test check format bench clean
+
+help:
+	@sed -n 's/^## //p' Makefile
+
+## make demo      the main job without radio: cloud says delivered, door says no, agent delivers
+demo: .venv/.demo
+	$(BIN)/ttlock-agent demo
+
+## make test      every test that needs no virtual machine
+test: .venv/.test
+	@deploy/test-packages.sh
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+## make check     style, types and import fences
+check: .venv/.test
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+
+## make format    let ruff put the sources in order
+format: .venv/.test
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+## make bench     what it costs, as ratios within one run
+bench: .venv/.test
+	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+## make clean     remove what was made here
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage dist build
+
+.venv/.demo: pyproject.toml deploy/venv.sh
+	deploy/venv.sh demo
+	@touch $@
+
+.venv/.test: pyproject.toml deploy/venv.sh
+	deploy/venv.sh demo,test
+	@touch $@ .venv/.demo
