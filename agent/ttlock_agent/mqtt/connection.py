@@ -226,6 +226,7 @@ class MqttConnection:
             case Ready():
                 self._set_state(ConnectionStatus.CONNECTED, self._restriction)
             case ThreadEnded(defect):
+                self._is_accepted = False
                 self._set_state(
                     ConnectionStatus.CONNECTING, f"the network thread failed with {defect}"
                 )
