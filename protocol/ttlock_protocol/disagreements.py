@@ -13,7 +13,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """One row; ``where`` is ``module:name`` inside this package, ``quirk`` a field of ``Quirks``."""
+    """One row; ``where`` is ``module:name`` in this package, ``quirk`` a field of ``Quirks``."""
 
     number: int
     topic: str

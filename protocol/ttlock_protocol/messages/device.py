@@ -7,8 +7,9 @@ An unsupported kind is refused as ``FINGERPRINT_EXISTS`` (0x19, which means "unk
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
-from ttlock_protocol.errors import OpenIntEnum
+from ttlock_protocol.errors import LocalProtocolError, OpenIntEnum
 from ttlock_protocol.message import (
     Auth,
     Opcode,
@@ -20,6 +21,11 @@ from ttlock_protocol.message import (
     response,
 )
 from ttlock_protocol.wire import DATE6, MAC, Enum8, OrNone, Signed8, TerminatedText
+
+_MAC_KIND: Final = 5
+_CLOCK_KIND: Final = 6
+_SIGNAL_KIND: Final = 10
+_OTHER_KINDS: Final = (_MAC_KIND, _CLOCK_KIND, _SIGNAL_KIND)
 
 
 class DeviceText(OpenIntEnum):
@@ -50,7 +56,7 @@ class DeviceMac(Response):
 class GetDeviceMac(Request[DeviceMac]):
     """Read the Bluetooth address."""
 
-    kind: int = const(5)
+    kind: int = const(_MAC_KIND)
 
 
 @response(Opcode.DEVICE_INFO)
@@ -64,7 +70,7 @@ class DeviceClock(Response):
 class GetDeviceClock(Request[DeviceClock]):
     """Read the clock this way."""
 
-    kind: int = const(6)
+    kind: int = const(_CLOCK_KIND)
 
 
 @response(Opcode.DEVICE_INFO)
@@ -78,7 +84,7 @@ class DeviceSignal(Response):
 class GetDeviceSignal(Request[DeviceSignal]):
     """Read the strength of the NB-IoT signal (feature 16)."""
 
-    kind: int = const(10)
+    kind: int = const(_SIGNAL_KIND)
 
 
 @response(Opcode.DEVICE_INFO)
@@ -93,6 +99,10 @@ class GetDeviceText(Request[DeviceTextAnswer]):
     """Read one text."""
 
     kind: DeviceText = field(Enum8(DeviceText))
+
+    def __post_init__(self) -> None:
+        if self.kind in _OTHER_KINDS:
+            raise LocalProtocolError("that kind is no text: it has a request of its own")
 
     def accepts(self, response: Response, previous: Response | None) -> bool:
         """Whether it is a new answer: the radio's repeat of another kind's would look the same."""

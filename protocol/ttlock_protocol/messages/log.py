@@ -8,11 +8,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from dataclasses import field as plain_field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from ttlock_protocol.errors import DecodeError, LocalProtocolError, OpenIntEnum
 from ttlock_protocol.message import Auth, Opcode, field, request, response
-from ttlock_protocol.wire import DATE5, DATE6, MAC, TEXT, U8, U16, U32, OrNone, Reader
+from ttlock_protocol.wire import (
+    DATE5,
+    DATE6,
+    MAC,
+    TEXT,
+    U8,
+    U16,
+    U32,
+    Codec,
+    Octets,
+    OrNone,
+    Reader,
+)
 
 from .pages import CountedPage, PageRequest, Unreadable
 
@@ -146,50 +158,60 @@ class LogRecord:
     tail: bytes = plain_field(default=b"", repr=False)
 
 
-_PART_CODECS: Final = {
-    "user_id": U32,
-    "record_id": U32,
-    "key": U8,
-    "passcode": TEXT,
-    "other_passcode": TEXT,
-    "valid_from": OrNone(DATE5, 5),
-    "valid_until": OrNone(DATE5, 5),
-    "mac": MAC,
-    "accessory_battery": U8,
-}
+class _CardNumber:
+    """A card number, which fills the rest of its record."""
+
+    def encode(self, value: bytes, out: bytearray) -> None:
+        out += value
+
+    def decode(self, reader: Reader) -> bytes:
+        if reader.remaining not in _CARD_WIDTHS:
+            raise DecodeError("a card number is 4 or 8 bytes")
+        return reader.rest()
+
+
 _CARD_WIDTHS: Final = (4, 8)
 
+_Part = tuple[str, Codec[Any]]
+_USER: Final[_Part] = ("user_id", U32)
+_RECORD: Final[_Part] = ("record_id", U32)
+_KEY: Final[_Part] = ("key", U8)
+_PASSCODE: Final[_Part] = ("passcode", TEXT)
+_OTHER: Final[_Part] = ("other_passcode", TEXT)
+_FROM: Final[_Part] = ("valid_from", OrNone(DATE5, 5))
+_UNTIL: Final[_Part] = ("valid_until", OrNone(DATE5, 5))
+_CARD: Final[_Part] = ("card_number", _CardNumber())
+_SHORT_ID: Final[_Part] = ("credential", Octets(2))
+_LONG_ID: Final[_Part] = ("credential", Octets(6))
+_MAC: Final[_Part] = ("mac", MAC)
+_BATTERY: Final[_Part] = ("accessory_battery", U8)
 
-def _each(numbers: tuple[int, ...], *parts: str) -> dict[int, tuple[str, ...]]:
+
+def _each(numbers: tuple[int, ...], *parts: _Part) -> dict[int, tuple[_Part, ...]]:
     return dict.fromkeys(numbers, parts)
 
 
 # Parts are read in order as long as bytes remain: older firmware leaves the last ones out.
-_TAILS: Final[dict[int, tuple[str, ...]]] = {
-    **_each((1, 3, 26, 28, 41, 52, 75, 76, 77), "user_id", "record_id"),
-    37: ("user_id", "record_id", "key"),
-    **_each((4, 5, 6, 9, 10, 11, 12, 13, 34, 38, 78, 92), "passcode", "other_passcode"),
-    7: ("passcode",),
-    8: ("valid_from", "passcode"),
-    93: ("passcode", "valid_from", "valid_until"),
-    **_each((15, 17, 18, 25, 35, 39, 51, 74, 80, 91), "card_number"),
-    **_each((20, 21, 22, 23, 33, 40, 79), "credential", "passcode"),
-    **_each((19, 94, 95, 96, 97, 98, 99, 100), "mac"),
-    **_each((30, 31), "accessory_battery"),
-    **_each((55, 82), "mac", "key", "accessory_battery"),
-    **_each((57, 58, 61, 62), "credential"),
-    **_each((67, 68, 69, 70, 71, 72, 81, 83, 84, 85, 86, 87, 88, 89), "credential"),
+_TAILS: Final[dict[int, tuple[_Part, ...]]] = {
+    **_each((1, 3, 26, 28, 41, 52, 75, 76, 77), _USER, _RECORD),
+    37: (_USER, _RECORD, _KEY),
+    **_each((4, 5, 6, 9, 10, 11, 12, 13, 34, 38, 78, 92), _PASSCODE, _OTHER),
+    7: (_PASSCODE,),
+    8: (_FROM, _PASSCODE),
+    93: (_PASSCODE, _FROM, _UNTIL),
+    **_each((15, 17, 18, 25, 35, 39, 51, 74, 80, 91), _CARD),
+    **_each((20, 21, 22, 23, 33, 40, 79), _LONG_ID, _PASSCODE),
+    **_each((19, 94, 95, 96, 97, 98, 99, 100), _MAC),
+    **_each((30, 31), _BATTERY),
+    **_each((55, 82), _MAC, _KEY, _BATTERY),
+    **_each((57, 58, 61, 62), _SHORT_ID),
+    **_each((67, 68, 69, 70, 71, 72, 81, 83, 84, 85, 86, 87, 88, 89), _LONG_ID),
 }
-_WIRELESS_KEYPAD_PARTS: Final = {
+_WIRELESS_KEYPAD_PARTS: Final[dict[int, tuple[_Part, ...]]] = {
     # Disagreement D17: the length tells whether a key number stands before the battery.
-    7: ("mac", "accessory_battery"),
-    8: ("mac", "key", "accessory_battery"),
+    7: (_MAC, _BATTERY),
+    8: (_MAC, _KEY, _BATTERY),
 }
-_SHORT_CREDENTIALS: Final = (57, 58, 61, 62)
-
-
-def _credential_bytes(log_type: int) -> int:
-    return 2 if log_type in _SHORT_CREDENTIALS else 6
 
 
 class _LogRecordCodec:
@@ -200,14 +222,13 @@ class _LogRecordCodec:
         parts = _TAILS.get(value.log_type, ())
         if value.log_type == LogType.WIRELESS_KEYPAD:
             parts = _WIRELESS_KEYPAD_PARTS[7 if value.key is None else 8]
-        for part in parts:
-            content = getattr(value, part)
-            if content is None:
-                break
-            if part in _PART_CODECS:
-                _PART_CODECS[part].encode(content, out)  # type: ignore[attr-defined]
-            else:
-                out += content
+        contents = [(codec, getattr(value, name)) for name, codec in parts]
+        while contents and contents[-1][1] is None:
+            contents.pop()
+        for codec, content in contents:
+            if content is None and not isinstance(codec, OrNone):
+                raise LocalProtocolError("a part of a log record is missing before another one")
+            codec.encode(content, out)
         out += value.tail
 
     def decode(self, reader: Reader) -> LogRecord:
@@ -217,32 +238,21 @@ class _LogRecordCodec:
         tail = reader.rest()
         try:
             parts, rest = self._parts(log_type, Reader(tail))
-        except (DecodeError, LocalProtocolError):
+        except DecodeError:
             parts, rest = {}, tail
         return LogRecord(
-            log_type=log_type,
-            recorded_at=recorded_at,
-            battery=battery,
-            tail=rest,
-            **parts,  # type: ignore[arg-type]
+            log_type=log_type, recorded_at=recorded_at, battery=battery, tail=rest, **parts
         )
 
-    def _parts(self, log_type: LogType, reader: Reader) -> tuple[dict[str, object], bytes]:
-        names = _TAILS.get(log_type, ())
+    def _parts(self, log_type: LogType, reader: Reader) -> tuple[dict[str, Any], bytes]:
+        known = _TAILS.get(log_type, ())
         if log_type == LogType.WIRELESS_KEYPAD:
-            names = _WIRELESS_KEYPAD_PARTS.get(reader.remaining, ())
-        parts: dict[str, object] = {}
-        for name in names:
+            known = _WIRELESS_KEYPAD_PARTS.get(reader.remaining, ())
+        parts: dict[str, Any] = {}
+        for name, codec in known:
             if not reader.remaining:
                 break
-            if name == "card_number":
-                if reader.remaining not in _CARD_WIDTHS:
-                    break
-                parts[name] = reader.rest()
-            elif name == "credential":
-                parts[name] = reader.take(_credential_bytes(log_type))
-            else:
-                parts[name] = _PART_CODECS[name].decode(reader)  # type: ignore[attr-defined]
+            parts[name] = codec.decode(reader)
         return parts, reader.rest()
 
 
