@@ -33,9 +33,9 @@ from ttlock_agent.jobs.radio import Radio
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.waiting import Alarm, Deadlines
 from ttlock_agent.jobs.work import Work
-from ttlock_agent.keyring import Keyring, decode_keys
+from ttlock_agent.keyring import Keyring
 from ttlock_agent.link import LinkFactory
-from ttlock_agent.lock.visit import LockProfile
+from ttlock_agent.locks import Locks
 from ttlock_agent.mqtt.bridge import OutboxPublisher, RequestBridge
 from ttlock_agent.mqtt.connection import MqttConnection
 from ttlock_agent.mqtt.settings import MqttSettings, TlsSettings
@@ -84,15 +84,14 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
         if settings.password is not None:
             surroundings.register_secret(settings.password)
         topics, answers = settings.topics, Answers(settings.topics)
-        profiles = await _profiles(config, Keyring(journal))
-        for profile in profiles.values():
-            surroundings.register_secret(profile.keys.aes_key.hex())
+        locks = Locks(config, Keyring(journal), register_secret=surroundings.register_secret)
+        await locks.load()
         radio_alarm, deadline_alarm = Alarm(clock), Alarm(clock)
         intake = Intake(
             journal,
             answers,
             clock,
-            profiles.keys(),
+            locks.profiles,
             alarms=(radio_alarm, deadline_alarm),
             register_secret=surroundings.register_secret,
         )
@@ -117,6 +116,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             )
         service = Service(
             journal=journal,
+            locks=locks,
             intake=intake,
             answers=answers,
             topics=topics,
@@ -128,7 +128,9 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 vault_key=key_source.value,
                 journal_set_aside=None if journal.set_aside is None else str(journal.set_aside),
                 locks={
-                    lock.id: LockStatus(address=str(lock.address), has_keys=lock.id in profiles)
+                    lock.id: LockStatus(
+                        address=str(lock.address), has_keys=lock.id in locks.profiles
+                    )
                     for lock in config.locks
                 },
             ),
@@ -142,7 +144,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
         )
         radio = Radio(
             surroundings.links(config),
-            profiles,
+            locks.profiles,
             journal=journal,
             work=work,
             answers=answers,
@@ -230,28 +232,6 @@ def _open_vault(state_directory: Path) -> tuple[Vault, KeySource]:
             hint="Whoever copies the state directory copies the key; see LoadCredentialEncrypted=.",
         )
     return Vault(key), key.source
-
-
-async def _profiles(config: Config, keyring: Keyring) -> dict[str, LockProfile]:
-    """Return a profile for every lock whose keys are known, importing keys the config names."""
-    profiles = {}
-    for lock in config.locks:
-        if lock.keys is not None:
-            await keyring.put(lock.id, decode_keys(lock.keys.resolve()))
-        keys = await keyring.get(lock.id)
-        if keys is None:
-            log.warning("lock_keys_missing", lock=lock.id)
-            continue
-        profiles[lock.id] = LockProfile(
-            id=lock.id,
-            address=str(lock.address),
-            zone=lock.time_zone,
-            keys=keys,
-            clock_tolerance_s=lock.clock_tolerance_s,
-            response_timeout_s=config.bluetooth.response_timeout_s,
-            connect_timeout_s=config.bluetooth.connect_timeout_s,
-        )
-    return profiles
 
 
 def _mqtt_settings(config: Config) -> MqttSettings:

@@ -70,6 +70,8 @@ class AdapterProblem(StrEnum):
     NO_DAEMON = "no_daemon"
     NO_BUS = "no_bus"
     NO_PERMISSION = "no_permission"
+    STUCK = "stuck"
+    """It is there and powered, and does not do what it is asked to."""
 
 
 class AdapterUnavailable(LinkError):

@@ -6,22 +6,27 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+import msgspec
+
 from ttlock_agent import __version__
 from ttlock_agent.clock import Clock
 from ttlock_agent.control.messages import Call, Line, Progress, Result
-from ttlock_agent.errors import JobError
+from ttlock_agent.errors import ConfigError, JobError
 from ttlock_agent.jobs.answers import Answers, answer_body, job_body
 from ttlock_agent.jobs.bell import Bell
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.model import Job, JobState, ReplyTo
 from ttlock_agent.jobs.radio import Report
 from ttlock_agent.jobs.store import Journal
+from ttlock_agent.keyring import decode_keys
+from ttlock_agent.locks import Locks
 from ttlock_agent.mqtt.bridge import IncomingRequest
 from ttlock_agent.mqtt.topics import Topics
 from ttlock_agent.publication import Publication
 from ttlock_agent.requests import ParsedRequest, parse_request
 
 STATUS: Final = "status"
+KEYS_IMPORT: Final = "keys.import"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,6 +55,16 @@ class Vitals:
     locks: dict[str, LockStatus] = field(default_factory=dict)
 
 
+class KeysImport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What ``keys.import`` takes: keys in the form of :mod:`ttlock_agent.keyring`."""
+
+    lock: str
+    keys: msgspec.Raw
+
+    def __repr__(self) -> str:
+        return f"KeysImport(lock={self.lock!r})"
+
+
 class Service:
     """Takes requests, answers them, and knows how the agent is."""
 
@@ -57,6 +72,7 @@ class Service:
         self,
         *,
         journal: Journal,
+        locks: Locks,
         intake: Intake,
         answers: Answers,
         topics: Topics,
@@ -65,6 +81,7 @@ class Service:
         vitals: Vitals,
     ) -> None:
         self._journal = journal
+        self._locks = locks
         self._intake = intake
         self._answers = answers
         self._topics = topics
@@ -95,6 +112,9 @@ class Service:
         """Answer a call from the control socket; raises ``AgentError`` for a refusal."""
         if call.verb == STATUS:
             yield Result(body=await self.status())
+            return
+        if call.verb == KEYS_IMPORT:
+            yield Result(body=await self._import_keys(call.request))
             return
         parsed = self._parse(call.verb, bytes(call.request))
         with self._bell.listener() as news:
@@ -148,6 +168,16 @@ class Service:
             "jobs": {state.value: counts[state] for state in JobState},
             "open_jobs": [job_body(job) for job in open_jobs],
         }
+
+    async def _import_keys(self, raw: msgspec.Raw) -> dict[str, Any]:
+        try:
+            request = msgspec.json.decode(raw, type=KeysImport)
+        except msgspec.DecodeError:
+            # Without the cause, which may quote a key.
+            raise ConfigError("The call does not name a lock and its keys.") from None
+        await self._locks.put_keys(request.lock, decode_keys(bytes(request.keys)))
+        self._vitals.locks[request.lock].has_keys = True
+        return {"lock": request.lock}
 
     def _parse(
         self,

@@ -10,6 +10,7 @@ import click
 from ttlock_agent import __version__
 from ttlock_agent.cli.check import check_config_command
 from ttlock_agent.cli.demo import demo_command
+from ttlock_agent.cli.keys import keys_command
 from ttlock_agent.cli.run import run_command
 from ttlock_agent.cli.status import status_command
 from ttlock_agent.cli.virtual_lock import virtual_lock_command
@@ -26,6 +27,7 @@ for command in (
     run_command,
     check_config_command,
     status_command,
+    keys_command,
     demo_command,
     virtual_lock_command,
 ):

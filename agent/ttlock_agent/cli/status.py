@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ttlock_agent.control.client import call
-from ttlock_agent.control.messages import Failure, Result
-from ttlock_agent.errors import ControlUnavailable
+from ttlock_agent.cli.control import ask_agent, socket_option
 from ttlock_agent.service import STATUS
 
 
 @click.command("status")
-@click.option(
-    "--socket",
-    type=click.Path(path_type=Path),
-    default=Path("/run/ttlock-agent/control.sock"),
-    show_default=True,
-    help="Control socket of the agent.",
-)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def status_command(socket: Path, *, as_json: bool) -> None:
+@socket_option
+def status_command(*, as_json: bool, socket: Path) -> None:
     """Say how the running agent, its broker, its locks and its open jobs are."""
-    for line in call(socket, STATUS):
-        match line:
-            case Result(body=body):
-                click.echo(json.dumps(body) if as_json else _readable(body))
-                return
-            case Failure():
-                click.echo(f"ttlock-agent: {line.message}\n  {line.hint}", err=True)
-                sys.exit(line.exit_code)
-    raise ControlUnavailable("The agent hung up without an answer.")
+    body = ask_agent(socket, STATUS)
+    click.echo(json.dumps(body) if as_json else _readable(body))
 
 
 def _readable(body: dict[str, Any]) -> str:

@@ -280,6 +280,50 @@ class BluetoothConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = 6
 
 
+class QuirksConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one stubborn lock differs from most; the technician's suite says which of these it needs.
+
+    The numbers are those of the protocol's table of disagreements.
+    """
+
+    mirrors_header: Annotated[
+        bool,
+        Meta(description="Send the header that the lock answers with (D6).", examples=[True]),
+    ] = True
+    pads_empty_payload: Annotated[
+        bool,
+        Meta(description='Send "nothing" as a block of padding (D7).', examples=[False]),
+    ] = False
+    ignores_checksum: Annotated[
+        bool,
+        Meta(description="Take frames with a wrong checksum.", examples=[False]),
+    ] = False
+    says_hello_first: Annotated[
+        bool,
+        Meta(description="Greet the lock at the start of each connection (D20).", examples=[False]),
+    ] = False
+    log_needs_admin: Annotated[
+        bool,
+        Meta(
+            description="Authenticate before reading log, state and clock (D19).", examples=[False]
+        ),
+    ] = False
+    unlocks_with_admin_challenge: Annotated[
+        bool,
+        Meta(
+            description="Move the bolt with the administrator's challenge (D21).", examples=[False]
+        ),
+    ] = False
+    switches_are_verified: Annotated[
+        bool,
+        Meta(description="Somebody saw that this lock's switches work (D26).", examples=[False]),
+    ] = False
+    writes_with_response: Annotated[
+        bool,
+        Meta(description="Have each written piece acknowledged (D38).", examples=[False]),
+    ] = False
+
+
 class LockConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One lock."""
 
@@ -340,6 +384,10 @@ class LockConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             examples=[30],
         ),
     ] = 30
+    quirks: Annotated[
+        QuirksConfig,
+        Meta(description="How this lock differs from most. Leave it out unless a test says so."),
+    ] = QuirksConfig()
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

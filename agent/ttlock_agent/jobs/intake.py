@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -10,11 +10,13 @@ from ttlock_agent.clock import Clock
 from ttlock_agent.errors import IllegalMove, JobCancelled, JobRejected, NoSuchJob, Rejection
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, NewJob, ReplyTo, WantedPasscode
-from ttlock_agent.jobs.passcodes import collision
+from ttlock_agent.jobs.passcodes import collision, lock_window
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.verbs import deadline_of, wish_of
 from ttlock_agent.jobs.waiting import Alarm
+from ttlock_agent.lock.visit import LockProfile
 from ttlock_agent.requests import JobCancel, JobGet, ParsedRequest, Priority, canonical_content
+from ttlock_protocol.errors import LocalProtocolError
 
 log = structlog.get_logger()
 
@@ -29,7 +31,7 @@ class Intake:
         journal: Journal,
         answers: Answers,
         clock: Clock,
-        usable_locks: Collection[str],
+        profiles: Mapping[str, LockProfile],
         *,
         alarms: Sequence[Alarm],
         register_secret: Callable[[str], None],
@@ -37,7 +39,7 @@ class Intake:
         self._journal = journal
         self._answers = answers
         self._clock = clock
-        self._usable_locks = usable_locks
+        self._profiles = profiles
         self._alarms = alarms
         self._register_secret = register_secret
 
@@ -58,7 +60,7 @@ class Intake:
 
     async def _accept(self, request: ParsedRequest, source: str, reply_to: ReplyTo | None) -> Job:
         assert request.lock is not None, "all other verbs are about a lock"
-        if request.lock not in self._usable_locks:
+        if request.lock not in self._profiles:
             raise JobRejected(
                 "The agent has no keys for this lock.",
                 reason=Rejection.NO_KEYS,
@@ -69,6 +71,7 @@ class Intake:
         if wish is not None:
             self._register_secret(wish.digits)
             if wish.is_wanted and not is_known:
+                self._refuse_untellable(wish)
                 await self._refuse_collision(wish)
         accepted = await self._journal.accept(
             NewJob(
@@ -92,6 +95,17 @@ class Intake:
         for alarm in self._alarms:
             alarm.ring()
         return job
+
+    def _refuse_untellable(self, wish: WantedPasscode) -> None:
+        try:
+            lock_window(wish, self._profiles[wish.lock].zone)
+        except LocalProtocolError as error:
+            raise JobRejected(
+                f"The lock's clock cannot tell this validity: {error}.",
+                reason=Rejection.INVALID,
+                hint="Locks keep local time: choose times outside the hour that daylight saving"
+                " repeats.",
+            ) from None
 
     async def _refuse_collision(self, wish: WantedPasscode) -> None:
         others = [

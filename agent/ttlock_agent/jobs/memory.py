@@ -10,11 +10,12 @@ import msgspec
 
 from ttlock_agent.clock import Clock
 from ttlock_agent.jobs.model import WantedPasscode
-from ttlock_agent.jobs.passcodes import Held, held, instant
+from ttlock_agent.jobs.passcodes import Held, held
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.lock.visit import ClockReading, Listing, LockProfile
 from ttlock_agent.mqtt.topics import Topics
 from ttlock_agent.publication import Publication
+from ttlock_protocol.localtime import from_lock
 from ttlock_protocol.messages.auth import PERMANENT_FROM
 from ttlock_protocol.messages.pages import Unreadable
 from ttlock_protocol.messages.passcodes import PasscodeRecord
@@ -107,9 +108,9 @@ def _describe(record: PasscodeRecord, wish: WantedPasscode | None, zone: tzinfo)
         "is_known": wish is not None,
     }
     if record.valid_from != PERMANENT_FROM:
-        body["valid_from"] = _text(instant(record.valid_from, zone))
+        body["valid_from"] = _text(from_lock(record.valid_from, zone))
     if record.valid_until is not None:
-        body["valid_until"] = _text(instant(record.valid_until, zone))
+        body["valid_until"] = _text(from_lock(record.valid_until, zone))
     if wish is not None:
         body |= {
             "label": wish.label,

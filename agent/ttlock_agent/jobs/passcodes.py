@@ -7,12 +7,13 @@ of their own, starts moved to 2000), so equality is by digits, type and end.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from enum import Enum
 from typing import Final
 
 from ttlock_agent.jobs.model import PasscodeKind, WantedPasscode
 from ttlock_agent.lock.visit import Listing
+from ttlock_protocol.localtime import to_window
 from ttlock_protocol.messages.auth import PERMANENT_FROM, PERMANENT_UNTIL
 from ttlock_protocol.messages.pages import Unreadable
 from ttlock_protocol.messages.passcodes import (
@@ -28,7 +29,6 @@ TYPE_OF_KIND: Final = {
     PasscodeKind.PERIOD: PasscodeType.PERIOD,
     PasscodeKind.CYCLIC: PasscodeType.CYCLIC,
 }
-_MINUTE: Final = timedelta(minutes=1)
 
 
 class Held(Enum):
@@ -42,24 +42,12 @@ class Held(Enum):
     """The digits were not found, but some records could not be read."""
 
 
-def lock_time(at: datetime, zone: tzinfo, *, round_up: bool = False) -> datetime:
-    """Return the wall time of ``zone`` at an instant, to the minute the lock can say."""
-    local = at.astimezone(zone).replace(tzinfo=None)
-    whole = local.replace(second=0, microsecond=0)
-    return whole + _MINUTE if round_up and whole != local else whole
-
-
-def instant(local: datetime, zone: tzinfo) -> datetime:
-    """Return the instant of a lock's wall time, the earlier one where it occurs twice."""
-    return local.replace(tzinfo=zone).astimezone(UTC)
-
-
 def add_request(wanted: WantedPasscode, zone: tzinfo) -> AddPasscode:
     """Return the request that writes ``wanted``.
 
     Raises ``LocalProtocolError`` for what a lock cannot be told this way.
     """
-    start, end = _window(wanted, zone)
+    start, end = lock_window(wanted, zone)
     return AddPasscode(
         passcode_type=TYPE_OF_KIND[wanted.kind],
         passcode=wanted.digits,
@@ -70,7 +58,7 @@ def add_request(wanted: WantedPasscode, zone: tzinfo) -> AddPasscode:
 
 def modify_request(wanted: WantedPasscode, zone: tzinfo) -> ModifyPasscode:
     """Return the request that gives a passcode the lock holds the wanted validity."""
-    start, end = _window(wanted, zone)
+    start, end = lock_window(wanted, zone)
     return ModifyPasscode(
         passcode=wanted.digits, valid_from=start, valid_until=end or PERMANENT_UNTIL
     )
@@ -104,19 +92,19 @@ def collision(digits: str, others: Sequence[str]) -> str | None:
     return None
 
 
-def _window(wanted: WantedPasscode, zone: tzinfo) -> tuple[datetime, datetime | None]:
-    start = PERMANENT_FROM
-    if wanted.valid_from is not None:
-        start = lock_time(wanted.valid_from, zone)
-    if wanted.valid_until is None:
-        return start, None
-    return start, lock_time(wanted.valid_until, zone, round_up=True)
+def lock_window(wanted: WantedPasscode, zone: tzinfo) -> tuple[datetime, datetime | None]:
+    """Return the validity of ``wanted`` by the lock's clock.
+
+    Raises ``LocalProtocolError`` for one that this clock cannot tell.
+    """
+    window = to_window(wanted.valid_from, wanted.valid_until, zone)
+    return window.valid_from, None if wanted.valid_until is None else window.valid_until
 
 
 def _is_as_wanted(record: PasscodeRecord, wanted: WantedPasscode, zone: tzinfo) -> bool:
     if record.passcode_type != TYPE_OF_KIND[wanted.kind]:
         return False
-    start, end = _window(wanted, zone)
+    start, end = lock_window(wanted, zone)
     starts_in_time = record.valid_from in (start, PERMANENT_FROM)
     if wanted.kind is PasscodeKind.PERIOD:
         return starts_in_time and record.valid_until == end

@@ -22,6 +22,7 @@ from ttlock_agent.errors import (
     LinkError,
     LockMisunderstood,
     LockNotSeen,
+    LockRefused,
 )
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.backoff import pause_s
@@ -40,7 +41,7 @@ from ttlock_agent.link import LinkFactory
 from ttlock_agent.lock.refusals import refused
 from ttlock_agent.lock.visit import LockProfile, Visit, visit_lock
 from ttlock_agent.logs import where
-from ttlock_protocol.errors import CommandRefused, ProtocolError
+from ttlock_protocol.errors import CommandRefused, LocalProtocolError, ProtocolError
 
 log = structlog.get_logger()
 
@@ -245,6 +246,12 @@ def _named(error: Exception) -> AgentError:
             return error
         case CommandRefused():
             return refused(error)
+        case LocalProtocolError():
+            return LockRefused(
+                f"It cannot be asked of the lock: {error}.",
+                refusal="cannot_be_asked",
+                hint="Check with `ttlock-agent keys show` what the imported keys allow.",
+            )
         case ProtocolError():
             return LockMisunderstood(f"The lock's answer cannot be understood: {error}.")
         case _:

@@ -13,7 +13,6 @@ import msgspec
 from ttlock_agent.clock import Clock
 from ttlock_agent.jobs.memory import LockMemory, describe_listing
 from ttlock_agent.jobs.model import Job, JobState, PasscodeKind, WantedPasscode
-from ttlock_agent.jobs.passcodes import instant
 from ttlock_agent.lock.visit import ClockReading, LockProfile, Visit
 from ttlock_agent.requests import (
     VERBS,
@@ -24,6 +23,7 @@ from ttlock_agent.requests import (
     Request,
 )
 from ttlock_protocol.errors import CommandRefused
+from ttlock_protocol.localtime import from_lock
 from ttlock_protocol.message import Auth
 from ttlock_protocol.messages.device import DeviceText, GetDeviceText
 from ttlock_protocol.messages.log import LogRecord
@@ -180,7 +180,7 @@ def _describe_record(
         "battery_percent": _percent(record.battery),
     }
     if record.recorded_at is not None:
-        body["at"] = instant(record.recorded_at, errand.profile.zone).isoformat()
+        body["at"] = from_lock(record.recorded_at, errand.profile.zone).isoformat()
     if record.passcode is not None:
         body["passcode"] = {"is_known": record.passcode in labels}
         if labels.get(record.passcode):

@@ -17,11 +17,19 @@ from ttlock_agent.link import LinkFactory
 from ttlock_agent.lock.client import LockClient
 from ttlock_protocol.errors import CommandRefused, Refusal
 from ttlock_protocol.keys import LockKeys
+from ttlock_protocol.localtime import clock_drift, to_lock
 from ttlock_protocol.message import Auth, Request, Response
 from ttlock_protocol.messages.clock import GetClock, SetClock
 from ttlock_protocol.messages.pages import Unreadable
 from ttlock_protocol.messages.passcodes import PasscodeRecord
-from ttlock_protocol.procedures import Procedure, authenticate_admin, list_passcodes
+from ttlock_protocol.procedures import (
+    Procedure,
+    authenticate,
+    greet,
+    list_passcodes,
+    needed_auth,
+)
+from ttlock_protocol.quirks import NO_QUIRKS, Quirks
 from ttlock_protocol.session import Session
 
 Listing = tuple[PasscodeRecord | Unreadable, ...]
@@ -45,6 +53,7 @@ class LockProfile:
     clock_tolerance_s: float
     response_timeout_s: float
     connect_timeout_s: float = CONNECT_TIMEOUT_S
+    quirks: Quirks = NO_QUIRKS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +71,7 @@ class Visit:
         self._client = client
         self._profile = profile
         self._clock = clock
-        self._is_admin = False
+        self._granted: set[Auth] = set()
         self._listing: Listing | None = None
 
     @property
@@ -72,7 +81,7 @@ class Visit:
 
     async def ask(self, request: Request[R]) -> R:
         """Send one request, authenticating first where it needs that; raises like the client."""
-        await self._authenticate(request.auth)
+        await self._authenticate(needed_auth(request, self._profile.keys, self._profile.quirks))
         return await self._client.request(request)
 
     async def run(self, procedure: Procedure[T], *, auth: Auth) -> T:
@@ -91,13 +100,12 @@ class Visit:
         now = self._clock.now()
         if answer.local_time is None:
             return ClockReading(error_s=None, read_at=now)
-        here = now.astimezone(self._profile.zone).replace(tzinfo=None)
-        return ClockReading(error_s=(answer.local_time - here).total_seconds(), read_at=now)
+        drift = clock_drift(answer.local_time, now, self._profile.zone)
+        return ClockReading(error_s=drift.total_seconds(), read_at=now)
 
     async def set_clock(self) -> None:
         """Set the lock's clock to this machine's time in the lock's zone."""
-        here = self._clock.now().astimezone(self._profile.zone)
-        await self.ask(SetClock(local_time=here.replace(tzinfo=None, microsecond=0)))
+        await self.ask(SetClock(local_time=to_lock(self._clock.now(), self._profile.zone)))
 
     async def passcodes(self, *, is_fresh: bool) -> Listing:
         """List what the lock holds; if not ``is_fresh``, an earlier listing of this visit does."""
@@ -107,13 +115,12 @@ class Visit:
 
     async def be_admin(self) -> None:
         """Authenticate as the administrator, once in a visit."""
-        if not self._is_admin:
-            await self._client.run(authenticate_admin(self._profile.keys))
-            self._is_admin = True
+        await self._authenticate(Auth.ADMIN)
 
     async def _authenticate(self, auth: Auth) -> None:
-        if auth is Auth.ADMIN:
-            await self.be_admin()
+        if auth not in self._granted:
+            await self._client.run(authenticate(auth, self._profile.keys))
+            self._granted.add(auth)
 
 
 @asynccontextmanager
@@ -123,8 +130,11 @@ async def visit_lock(
     """Connect, and disconnect whatever happens; raises a ``LinkError`` when there is no way in."""
     link = await factory.connect(profile.address, timeout_s=profile.connect_timeout_s)
     try:
-        session = Session(key=profile.keys.aes_key, version=profile.keys.version)
+        session = Session(
+            key=profile.keys.aes_key, version=profile.keys.version, quirks=profile.quirks
+        )
         client = LockClient(link, session, response_timeout_s=profile.response_timeout_s)
+        await client.run(greet(profile.quirks))
         yield Visit(client, profile, clock)
     finally:
         await link.close()
