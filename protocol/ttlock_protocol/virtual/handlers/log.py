@@ -33,6 +33,8 @@ def _place(log: Log, cursor: int) -> int:
     One that fell out of the ring means the oldest there is; one behind the newest record's
     successor is refused.
     """
+    if cursor - 1 > LAST_LOG_NUMBER:
+        raise Refused(Refusal.RECORD_NOT_FOUND)
     ahead = (cursor - 1 - log.first) % LAST_LOG_NUMBER
     if ahead <= len(log.records):
         return log.first + ahead
