@@ -194,7 +194,13 @@ class Message:
         """
         if len(data) not in cls._sizes:
             raise OtherLayout(f"{len(data)} bytes are not this message")
-        reader = Reader(data)
+        try:
+            return cls(**cls._read(Reader(data)))
+        except LocalProtocolError as error:
+            raise DecodeError(str(error)) from None
+
+    @classmethod
+    def _read(cls, reader: Reader) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for name, wire in cls._layout:
             if wire.when is not None and not wire.when(values):
@@ -202,12 +208,7 @@ class Message:
             if wire.is_optional and not reader.remaining:
                 break
             values[name] = wire.codec.decode(reader)
-        for name in cls._constants:
-            del values[name]
-        try:
-            return cls(**values)
-        except LocalProtocolError as error:
-            raise DecodeError(str(error)) from None
+        return {name: value for name, value in values.items() if name not in cls._constants}
 
 
 class Request(Message, Generic[ResponseT_co]):
