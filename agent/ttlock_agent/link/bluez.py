@@ -1,0 +1,305 @@
+"""Locks over Bluetooth: bleak on BlueZ, one factory for each adapter.
+
+Nothing is remembered from call to call that BlueZ could tell anew, so that the factory recovers by
+itself from whatever happened in between: adapter, service or bus gone and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from ttlock_agent.clock import Clock
+from ttlock_agent.errors import (
+    AdapterProblem,
+    AdapterUnavailable,
+    ConnectFailed,
+    LinkError,
+    LockNotSeen,
+)
+
+from . import Sighting
+from .bluez_airtime import Airtime
+from .bluez_bus import CALL_LIMIT_S, Adapter, BluezBus, Snapshot
+from .bluez_errors import RADIO_ERRORS, problem_of, unavailable
+from .bluez_link import BluezLink, LinkTimes, open_link
+from .bluez_recovery import RecoveryCounts, RecoveryLadder
+from .bluez_scan import Ear, Heard, Mode, ScanChoice, scanning
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BluezTimes:
+    """How long things may take or shall last, in seconds."""
+
+    call_s: float = CALL_LIMIT_S
+    """For one answer of BlueZ."""
+    connect_s: float = 10.0
+    """For connecting, at least, even if the lock was seen at the last moment."""
+    round_s: float = 12.0
+    """One round of background scanning: a dozing lock advertises every ten seconds."""
+    pause_s: float = 48.0
+    """Between rounds that ask the locks to answer, which costs their batteries."""
+    silence_s: float = 300.0
+    """An adapter that has heard nothing at all for so long is taken for deaf."""
+    power_off_s: float = 1.0
+    """How long a power cycle leaves the adapter switched off."""
+    link: LinkTimes = field(default_factory=LinkTimes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BluetoothState:
+    """An adapter as last seen, for people and for ``status``."""
+
+    adapter: str | None = None
+    """``hci0`` and the like; ``None`` until one was found."""
+    address: str | None = None
+    problem: AdapterProblem | None = None
+    """``None``: it works, as far as is known."""
+    needs_operator: bool = False
+    is_passive: bool = False
+    """Whether background scanning was seen to work without costing the locks anything."""
+    recovery: RecoveryCounts = field(default_factory=RecoveryCounts)
+
+
+class BluezLinkFactory:
+    """Finds locks with one adapter, and connects to them."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        adapter: str | None = None,
+        is_answered: bool = False,
+        times: BluezTimes | None = None,
+    ) -> None:
+        """``adapter`` is a name (``hci0``) or an address; ``None`` takes the first usable one.
+
+        ``is_answered`` makes every write wait for the lock's confirmation, for locks that need it.
+        """
+        self._clock = clock
+        self._wanted: Final = adapter
+        self._is_answered = is_answered
+        self._times = times or BluezTimes()
+        self._bus = BluezBus(call_limit_s=self._times.call_s)
+        self._airtime = Airtime()
+        self._choice = ScanChoice()
+        self._ladder = RecoveryLadder(self, clock=clock)
+        self._adapter: Adapter | None = None
+        self._problem: AdapterProblem | None = None
+        self._owes_power: str | None = None
+        self._open: set[str] = set()
+        self._heard_at_s = clock.monotonic()
+
+    @property
+    def state(self) -> BluetoothState:
+        """The adapter as last seen."""
+        adapter = self._adapter
+        return BluetoothState(
+            adapter=None if adapter is None else adapter.name,
+            address=None if adapter is None else adapter.address,
+            problem=self._problem,
+            needs_operator=self._ladder.needs_operator,
+            is_passive=self._choice.is_passive_confirmed,
+            recovery=self._ladder.counts,
+        )
+
+    async def connect(self, address: str, *, timeout_s: float) -> BluezLink:
+        """Wait for a fresh advertisement, then connect.
+
+        Connecting gets at least ``BluezTimes.connect_s``, even when that exceeds ``timeout_s``.
+        Raises ``AdapterUnavailable``, ``LockNotSeen`` or ``ConnectFailed``.
+        """
+        address = address.upper()
+        async with self._airtime.exclusive():
+            try:
+                link = await self._connect(address, timeout_s)
+            except LinkError as error:
+                if self._may_be_the_adapter(error):
+                    await self._ladder.failed(address, may_power_cycle=not self._open)
+                raise
+            self._ladder.worked()
+            return link
+
+    async def sightings(self) -> AsyncGenerator[Sighting]:
+        """Advertisements of all locks in range, until cancelled.
+
+        Told after each round of scanning, every different one once.
+        """
+        while True:
+            mode = self._choice.mode
+            heard: list[Heard] = []
+            with suppress(AdapterUnavailable):
+                heard = await self._listen(mode)
+            for each in heard:
+                yield each.sighting
+            if mode == "active" or self._problem is not None:
+                await self._clock.sleep(self._times.pause_s)
+
+    async def close(self) -> None:
+        """Let go of the bus; links that are open stay so."""
+        await self._bus.close()
+
+    async def clear_scan(self) -> None:
+        """Start a scan and stop it."""
+        adapter, _ = await self._examine()
+        try:
+            async with self._scanning(Ear(self._clock), adapter, "active"):
+                pass
+        except RADIO_ERRORS as error:
+            raise await self._named(error) from error
+
+    async def drop_device(self, address: str) -> None:
+        """Let BlueZ forget the lock and whatever it holds of a connection to it."""
+        adapter, _ = await self._examine()
+        path = adapter.device_path(address)
+        await self._bus.disconnect_device(path)
+        await self._bus.remove_device(path)
+
+    async def power_cycle(self) -> None:
+        """Switch the adapter off and on."""
+        adapter, _ = await self._examine()
+        # Owed until it is on again, even if that takes until the next call of anything.
+        self._owes_power = adapter.path
+        await self._bus.set_powered(adapter.path, is_powered=False)
+        try:
+            await self._clock.sleep(self._times.power_off_s)
+        finally:
+            await self._pay_power(adapter.path)
+
+    async def _connect(self, address: str, timeout_s: float) -> BluezLink:
+        deadline_s = self._clock.monotonic() + timeout_s
+        adapter, snapshot = await self._examine()
+        path = adapter.device_path(address)
+        if path in self._open:
+            raise ConnectFailed("The agent itself is connected to this lock.")
+        if path in snapshot.connected:
+            # Of an agent that was killed: BlueZ keeps it, and a connected lock does not advertise.
+            log.info("stale_connection_ended", address=address)
+            await self._bus.disconnect_device(path)
+        heard = await self._find(adapter, address, timeout_s)
+        at_close = ExitStack()
+        at_close.enter_context(self._airtime.claimed())
+        self._open.add(path)
+        at_close.callback(self._open.discard, path)
+        try:
+            return await open_link(
+                heard.device,
+                adapter=adapter.name,
+                bus=self._bus,
+                clock=self._clock,
+                timeout_s=max(self._times.connect_s, deadline_s - self._clock.monotonic()),
+                is_answered=self._is_answered,
+                times=self._times.link,
+                at_close=at_close,
+            )
+        except ConnectFailed:
+            await self._examine()
+            raise
+
+    async def _find(self, adapter: Adapter, address: str, timeout_s: float) -> Heard:
+        ear = Ear(self._clock)
+        found = None
+        try:
+            async with self._scanning(ear, adapter, "active"):
+                with suppress(TimeoutError):
+                    async with self._bus.while_there(adapter.path, timeout_s):
+                        found = await ear.await_lock(address)
+        except RADIO_ERRORS as error:
+            raise await self._named(error) from error
+        if found is None:
+            await self._examine()
+            raise LockNotSeen(f"No advertisement of {address} arrived.")
+        return found
+
+    async def _listen(self, mode: Mode) -> list[Heard]:
+        """Scan for one round, in the background; raises ``AdapterUnavailable``."""
+        async with self._airtime.background() as wanted:
+            adapter, _ = await self._examine()
+            ear = Ear(self._clock)
+            has_started = False
+            try:
+                async with self._scanning(ear, adapter, mode):
+                    has_started = True
+                    with suppress(TimeoutError):
+                        async with self._bus.while_there(adapter.path, self._times.round_s):
+                            await wanted.wait()
+            except RADIO_ERRORS as error:
+                if mode == "active" or has_started:
+                    raise await self._named(error) from error
+                await self._examine()
+                # The adapter is fine: it is this way of scanning that BlueZ does not offer.
+                self._choice.refused()
+                log.info("passive_scan_refused", error=type(error).__name__)
+                return []
+            if not wanted.is_set():
+                self._choice.round_ended(mode, has_heard=bool(ear.heard))
+            return ear.heard
+
+    @asynccontextmanager
+    async def _scanning(self, ear: Ear, adapter: Adapter, mode: Mode) -> AsyncGenerator[None]:
+        async with scanning(ear, adapter=adapter.name, mode=mode, call_limit_s=self._times.call_s):
+            yield
+        if ear.has_heard_any:
+            self._heard_at_s = self._clock.monotonic()
+
+    async def _examine(self) -> tuple[Adapter, Snapshot]:
+        """Ask BlueZ for the adapter as it is now; raises ``AdapterUnavailable``."""
+        try:
+            snapshot = await self._bus.snapshot()
+            if self._owes_power is not None and await self._pay_power(self._owes_power):
+                snapshot = await self._bus.snapshot()
+            adapter = snapshot.adapter(self._wanted)
+        except AdapterUnavailable as error:
+            self._note(error.reason)
+            raise
+        self._adapter = adapter
+        self._note(None)
+        return adapter, snapshot
+
+    async def _pay_power(self, path: str) -> bool:
+        """Switch on what a power cycle switched off; whether that worked."""
+        try:
+            await self._bus.set_powered(path, is_powered=True)
+        except AdapterUnavailable as error:
+            log.warning("adapter_stays_off", reason=error.reason.value)
+            return False
+        self._owes_power = None
+        return True
+
+    async def _named(self, error: BaseException) -> AdapterUnavailable:
+        """Say why scanning failed: what BlueZ tells of the adapter now, else the error itself."""
+        try:
+            await self._examine()
+        except AdapterUnavailable as known:
+            return known
+        named = unavailable(problem_of(error) or AdapterProblem.STUCK)
+        self._note(named.reason)
+        return named
+
+    def _may_be_the_adapter(self, error: LinkError) -> bool:
+        match error:
+            case ConnectFailed():
+                return True
+            case LockNotSeen():
+                silent_s = self._clock.monotonic() - self._heard_at_s
+                return silent_s >= self._times.silence_s
+            case AdapterUnavailable():
+                return error.reason is AdapterProblem.STUCK
+            case _:
+                return False
+
+    def _note(self, problem: AdapterProblem | None) -> None:
+        if problem is self._problem:
+            return
+        self._problem = problem
+        if problem is None:
+            log.info("adapter_usable")
+        else:
+            named = unavailable(problem)
+            log.warning("adapter_unusable", problem=problem.value, hint=named.hint)

@@ -1,0 +1,84 @@
+"""One factory for all locks: each address goes to the link it is made for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from pathlib import Path
+
+from ttlock_agent.clock import Clock
+
+from . import Link, LinkFactory, Sighting
+from .virtual import ADDRESS_PREFIX, VirtualLinkFactory
+
+
+class LinkRouter:
+    """Connects to virtual locks over ``virtual``, to all others over ``bluetooth``."""
+
+    def __init__(self, *, virtual: LinkFactory, bluetooth: LinkFactory | None) -> None:
+        """``bluetooth`` may be left out where no lock has a Bluetooth address."""
+        self._virtual = virtual
+        self._bluetooth = bluetooth
+
+    async def connect(self, address: str, *, timeout_s: float) -> Link:
+        """Wait for a fresh advertisement, then connect; raises like the factory in charge."""
+        if is_virtual(address):
+            return await self._virtual.connect(address, timeout_s=timeout_s)
+        if self._bluetooth is None:
+            raise ValueError("a Bluetooth address needs a Bluetooth factory")
+        return await self._bluetooth.connect(address, timeout_s=timeout_s)
+
+    async def sightings(self) -> AsyncGenerator[Sighting]:
+        """Advertisements of all locks, until cancelled."""
+        queue: asyncio.Queue[Sighting] = asyncio.Queue()
+        factories = [each for each in (self._virtual, self._bluetooth) if each is not None]
+        # Not a task group: a generator must not yield inside one, for it may be left at any yield.
+        pumps = [asyncio.create_task(_pump(each.sightings(), queue)) for each in factories]
+        getting = None
+        try:
+            while True:
+                getting = asyncio.create_task(queue.get())
+                await asyncio.wait({getting, *pumps}, return_when=asyncio.FIRST_COMPLETED)
+                for pump in pumps:
+                    if pump.done():
+                        pump.result()
+                yield await getting
+        finally:
+            tasks = pumps if getting is None else [*pumps, getting]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def is_virtual(address: str) -> bool:
+    """Whether ``address`` is that of a virtual lock."""
+    return address.startswith(ADDRESS_PREFIX)
+
+
+def open_links(
+    addresses: Iterable[str],
+    *,
+    runtime_directory: Path,
+    clock: Clock,
+    adapter: str | None = None,
+) -> LinkRouter:
+    """Return the way to the locks at ``addresses``; ``adapter`` is a name, an address or ``None``.
+
+    Sockets of virtual locks are looked for in ``runtime_directory``.
+    """
+    addresses = tuple(addresses)
+    bluetooth = None
+    if not all(is_virtual(each) for each in addresses):
+        # Only here: bleak and D-Bus take time and memory that virtual locks do not need.
+        from .bluez import BluezLinkFactory  # noqa: PLC0415
+
+        bluetooth = BluezLinkFactory(clock=clock, adapter=adapter)
+    virtual = VirtualLinkFactory(
+        runtime_directory, clock=clock, addresses=filter(is_virtual, addresses)
+    )
+    return LinkRouter(virtual=virtual, bluetooth=bluetooth)
+
+
+async def _pump(source: AsyncIterator[Sighting], queue: asyncio.Queue[Sighting]) -> None:
+    async for sighting in source:
+        queue.put_nowait(sighting)
