@@ -1,0 +1,1 @@
+"""Benchmarks: ratios within one run, or counts against the least the protocol allows."""

@@ -1,0 +1,81 @@
+"""``python -m tests.bench [NAME...] [--json]``, from the top of the repository."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from tests.bench.figures import Figure, plain, table
+from ttlock_agent.logs import bound_logger
+
+BENCHES = {
+    "codec": "frames encoded and decoded, against AES and checksum alone",
+    "round-trips": "round trips of a delivery, against the least the protocol allows",
+    "listing": "long lists end to end, per record",
+    "journal": "transitions, against bare SQLite commits on the same disk",
+    "overhead": "a job from MQTT to proved, against broker, commits and frames alone",
+    "history": "a job with a long history behind it, against one with none",
+    "footprint": "the daemon, against an interpreter with its libraries",
+    "capacity": "the daemon with 50 locks and 10,000 jobs, against one with next to nothing",
+}
+
+Bench = Callable[[Path], list[Figure]]
+"""Takes a directory of its own, on a real disk."""
+
+
+def main() -> int:
+    names = _names()
+    structlog.configure(
+        wrapper_class=bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    is_json = "--json" in sys.argv
+    exceeded = []
+    for name in names:
+        since = time.monotonic()
+        figures = _run(name)
+        exceeded += [f"{name}: {each.name}" for each in figures if not each.is_within]
+        if is_json:
+            for figure in figures:
+                print(json.dumps(plain(name, figure)), flush=True)
+        else:
+            print(table(f"{name}: {BENCHES[name]}", figures))
+            print(f"({time.monotonic() - since:.0f} s)\n", flush=True)
+    for each in exceeded:
+        print(f"Over its limit: {each}", file=sys.stderr)
+    return 1 if exceeded else 0
+
+
+def _names() -> list[str]:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        epilog="; ".join(f"{name}: {what}" for name, what in BENCHES.items()),
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which to run (default: all)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    names: list[str] = parser.parse_args().names
+    for name in names:
+        if name not in BENCHES:
+            parser.error(f"there is no benchmark {name!r}; there are {', '.join(BENCHES)}")
+    return names or list(BENCHES)
+
+
+def _run(name: str) -> list[Figure]:
+    module = importlib.import_module(f"tests.bench.{name.replace('-', '_')}")
+    bench: Bench = module.run
+    # Not the default directory, which may be in memory: commits would cost nothing there.
+    with tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as directory:
+        return bench(Path(directory))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
