@@ -13,6 +13,11 @@ KEY = bytes.fromhex("a1b2c3d4e5f60718293a4b5c6d7e8f90")
 """The reference's made-up key."""
 
 
+def local(year: int, month: int, day: int, *clock: int) -> datetime:
+    """Return a time as a lock keeps it, without a zone."""
+    return datetime(year, month, day, *clock)  # noqa: DTZ001
+
+
 def decode_frame(raw: bytes) -> Frame:
     (frame,) = FrameDecoder().feed(raw)
     assert isinstance(frame, Frame)

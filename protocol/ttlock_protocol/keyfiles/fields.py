@@ -24,7 +24,7 @@ from .model import ImportedKey, Item, KeyImportError, Problem
 
 _NAMES: Final = {
     "mac": ("lockmac", "address", "mac"),
-    "alias": ("lockalias", "name"),
+    "alias": ("lockalias", "keyname", "name"),
     "name": ("lockname", "btname"),
     "aes_key": ("aeskeystr", "aeskey"),
     # "noKeyPwd" is the keypad's passcode, although one program takes it for the unlock key.
