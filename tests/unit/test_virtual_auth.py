@@ -16,10 +16,9 @@ from ttlock_protocol.messages.clock import GetClock, SetClock
 from ttlock_protocol.messages.operate import GetState, Unlock
 from ttlock_protocol.messages.pairing import GetOfflinePasscodes
 from ttlock_protocol.messages.passcodes import GetPasscodes
-from ttlock_protocol.procedures import authenticate_admin
+from ttlock_protocol.procedures import LinkDropped, NoAnswer, authenticate_admin
 from ttlock_protocol.virtual import HangUp, NotConnectable, Notify, visit
-from ttlock_protocol.virtual.central import LinkDropped, NoAnswer
-from ttlock_protocol.virtual.memory import Battery, Quirks
+from ttlock_protocol.virtual.memory import Battery, Habits
 from virtual_helpers import KEYS, LOCAL, NOW, Bench, paired, refusal_of
 
 USER = CheckUser(user_id=7)
@@ -204,7 +203,7 @@ def test_a_damaged_frame_is_answered_or_not_as_the_firmware_likes() -> None:
     bench.lock.connect(bench.now)
     bench.lock.receive(bytes(frame), bench.now)
     assert heard(bench) == refused_with(0x34, Refusal.CHECKSUM)
-    silent = Bench(paired(quirks=Quirks(answers_damaged=False)))
+    silent = Bench(paired(habits=Habits(answers_damaged=False)))
     silent.lock.connect(silent.now)
     silent.lock.receive(bytes(frame), silent.now)
     assert heard(silent) == b""
@@ -222,7 +221,7 @@ def test_a_strict_lock_wants_its_own_family_in_the_header() -> None:
     tolerant = Bench()
     tolerant.lock.connect(tolerant.now)
     assert send_raw(tolerant, 0x34, b"", foreign) != refused_with(0x34, Refusal.FAILED)
-    strict = Bench(paired(quirks=Quirks(is_header_strict=True)))
+    strict = Bench(paired(habits=Habits(is_header_strict=True)))
     strict.lock.connect(strict.now)
     assert send_raw(strict, 0x34, b"", foreign) == refused_with(0x34, Refusal.FAILED)
     ours = Version(group=9, organisation=9)

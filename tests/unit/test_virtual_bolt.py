@@ -7,6 +7,7 @@ from datetime import datetime, time, timedelta
 import pytest
 
 from ttlock_protocol.errors import KeyMismatch, Refusal
+from ttlock_protocol.features import Feature
 from ttlock_protocol.message import Response
 from ttlock_protocol.messages.admin import Reset
 from ttlock_protocol.messages.clock import GetClock, SetClock
@@ -52,7 +53,7 @@ def closed(bench: Bench) -> Bench:
     return bench
 
 
-def features_without(*bits: int) -> tuple[int, ...]:
+def features_without(*bits: Feature) -> tuple[Feature, ...]:
     return tuple(bit for bit in DEFAULT_FEATURES if bit not in bits)
 
 
@@ -72,7 +73,7 @@ def test_unlocking_and_locking_say_who_and_when_and_are_logged() -> None:
 
 
 def test_locking_needs_a_motor_that_locks() -> None:
-    central = Bench(paired(features=features_without(8))).central()
+    central = Bench(paired(features=features_without(Feature.LOCK_BY_COMMAND))).central()
     assert refusal_of(central.run, lock(KEYS, unique_id=1)) == Refusal.NOT_SUPPORTED
 
 
@@ -163,10 +164,12 @@ def test_a_bolt_that_is_open_already_moves_nothing_and_waits_anew() -> None:
 def test_features_follow_the_remote_unlock_switch() -> None:
     allowed = Bench().central().request(GetFeatures()).bits
     settings = Settings(is_remote_unlock_allowed=False)
-    forbidden = Bench(paired(settings=settings, features=(10, 40))).central()
-    assert allowed >> 10 & 1
-    assert allowed == sum(1 << bit for bit in (*DEFAULT_FEATURES, 10))
-    assert forbidden.request(GetFeatures()).bits == 1 << 40
+    forbidden = Bench(
+        paired(settings=settings, features=(Feature.GATEWAY_UNLOCK, Feature.KEY_FOB))
+    ).central()
+    assert allowed >> Feature.GATEWAY_UNLOCK & 1
+    assert allowed == sum(1 << bit for bit in (*DEFAULT_FEATURES, Feature.GATEWAY_UNLOCK))
+    assert forbidden.request(GetFeatures()).bits == 1 << 41
 
 
 def test_a_reboot_loses_the_clock_and_says_so_in_the_log() -> None:
@@ -208,7 +211,7 @@ def test_the_clock_drifts_and_stays_within_what_it_can_show() -> None:
 
 
 def test_a_lock_without_a_clock_chip_says_so() -> None:
-    bench = Bench(paired(features=(20,)))
+    bench = Bench(paired(features=(Feature.NO_CLOCK,)))
     central = bench.admin()
     assert refusal_of(central.request, GetClock()) == Refusal.NOT_SUPPORTED
     set_clock = SetClock(local_time=LOCAL)
@@ -278,7 +281,7 @@ class TestPassageMode:
         full = Bench(paired(passage=(OFFICE,), capacity=Capacity(passage_entries=1)))
         add = AddPassageEntry(entry=OFFICE)
         assert refusal_of(full.ask, add) == Refusal.MEMORY_FULL
-        without = Bench(paired(features=features_without(22)))
+        without = Bench(paired(features=features_without(Feature.PASSAGE_MODE)))
         assert refusal_of(without.ask, add) == Refusal.NOT_SUPPORTED
 
     def test_an_unlocked_bolt_stays_open_until_the_window_ends(self) -> None:
@@ -344,7 +347,10 @@ class TestPassageMode:
 
     @pytest.mark.parametrize(
         "changes",
-        [{"settings": Settings(switches=0)}, {"features": features_without(46)}],
+        [
+            {"settings": Settings(switches=0)},
+            {"features": features_without(Feature.PASSAGE_AUTO_UNLOCK)},
+        ],
         ids=["switched off", "no feature"],
     )
     def test_and_does_not_otherwise(self, changes: dict[str, object]) -> None:

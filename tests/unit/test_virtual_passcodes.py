@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from ttlock_protocol.errors import LocalProtocolError, Refusal
+from ttlock_protocol.features import Feature
 from ttlock_protocol.messages.admin import SetMaxPasscodes
 from ttlock_protocol.messages.clock import SetClock
 from ttlock_protocol.messages.log import LogType
@@ -25,7 +26,7 @@ from ttlock_protocol.messages.passcodes import (
 from ttlock_protocol.procedures import list_passcodes
 from ttlock_protocol.virtual import KeypadReason, Memory, StoredPasscode
 from ttlock_protocol.virtual.keypad import FIRST_USE_LIMIT, LOCK_OUT
-from ttlock_protocol.virtual.memory import DEFAULT_FEATURES, Battery, Capacity, Quirks
+from ttlock_protocol.virtual.memory import DEFAULT_FEATURES, Battery, Capacity, Habits
 from virtual_helpers import LOCAL, Bench, paired, refusal_of
 
 HOUR = timedelta(hours=1)
@@ -166,7 +167,7 @@ def test_modifying_needs_the_old_one_a_free_new_one_and_the_feature() -> None:
     taken = ModifyPasscode(passcode="135790", new_passcode="998877")
     assert refusal_of(bench.ask, missing) == Refusal.PASSCODE_NOT_FOUND
     assert refusal_of(bench.ask, taken) == Refusal.PASSCODE_EXISTS
-    plain = Bench(paired(features=(0,)))
+    plain = Bench(paired(features=(Feature.PASSCODE,)))
     assert refusal_of(plain.ask, missing) == Refusal.NOT_SUPPORTED
 
 
@@ -187,7 +188,7 @@ def test_recovering_brings_back_any_type_with_its_original() -> None:
 
 
 def test_recovering_a_cycle_needs_the_feature() -> None:
-    features = tuple(bit for bit in DEFAULT_FEATURES if bit != 40)
+    features = tuple(bit for bit in DEFAULT_FEATURES if bit != Feature.RECOVER_CYCLIC_PASSCODE)
     bench = Bench(paired(features=features))
     request = RecoverPasscode(
         passcode_type=PasscodeType.CYCLIC,
@@ -238,7 +239,7 @@ def test_a_one_time_passcode_opens_once_and_is_then_blacklisted() -> None:
 
 
 def test_other_firmware_forgets_a_one_time_passcode_once_it_was_used() -> None:
-    bench = Bench(paired(quirks=Quirks(keeps_used_passcodes=False)))
+    bench = Bench(paired(habits=Habits(keeps_used_passcodes=False)))
     bench.ask(ONCE)
     assert bench.type("998877") == KeypadReason.OPENED
     assert listed(bench) == []

@@ -6,28 +6,29 @@ what the lock does not say at once, it does not say.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from datetime import datetime
 from typing import Any, TypeVar
 
-from ttlock_protocol.errors import ProtocolError, RemoteProtocolError
+from ttlock_protocol.errors import ProtocolError
 from ttlock_protocol.frame import Version, chunks
 from ttlock_protocol.message import Request, Response
-from ttlock_protocol.procedures import Await, Procedure, ask
+from ttlock_protocol.procedures import (
+    Await,
+    EnrolmentProcedure,
+    KeysExist,
+    LinkDropped,
+    NoAnswer,
+    Procedure,
+    Step,
+    ask,
+)
 from ttlock_protocol.session import Event, Failed, Push, Replied, Session
 
 from .lock import HangUp, VirtualLock
 
 R = TypeVar("R", bound=Response)
 T = TypeVar("T")
-
-
-class NoAnswer(RemoteProtocolError):
-    """The lock said nothing that answers the request."""
-
-
-class LinkDropped(RemoteProtocolError):
-    """The lock hung up before it answered."""
 
 
 class Central:
@@ -69,18 +70,11 @@ class Central:
         Raises what the session says (``CommandRefused``, ``KeyMismatch``, ``DecodeError``),
         ``NoAnswer`` or ``LinkDropped``, unless the procedure handles it.
         """
-        try:
-            step = next(procedure)
-            while True:
-                try:
-                    answer = self._step(step)
-                except ProtocolError as error:
-                    step = procedure.throw(error)
-                else:
-                    step = procedure.send(answer)
-        except StopIteration as end:
-            result: T = end.value
-            return result
+        return self._drive(procedure)
+
+    def enrol(self, procedure: EnrolmentProcedure[T]) -> T:
+        """Drive a procedure of enrolment; whom the keys concern hears of them at its end."""
+        return self._drive(procedure)
 
     def listen(self) -> None:
         """Hear what the lock has to say; it ends up in ``events``."""
@@ -91,7 +85,21 @@ class Central:
         self._lock.disconnect(self._clock())
         self.is_open = False
 
-    def _step(self, step: Request[Any] | Await) -> Response:
+    def _drive(self, procedure: Generator[Step | KeysExist, Any, T]) -> T:
+        try:
+            step = next(procedure)
+            while True:
+                try:
+                    answer = None if isinstance(step, KeysExist) else self._step(step)
+                except ProtocolError as error:
+                    step = procedure.throw(error)
+                else:
+                    step = procedure.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def _step(self, step: Step) -> Response:
         if not isinstance(step, Await):
             if not self.is_open:
                 raise LinkDropped("the link is gone")

@@ -143,7 +143,7 @@ class Connection:
             ours.protocol_version,
             ours.scene,
         )
-        if memory.quirks.is_header_strict and not is_same_family:
+        if memory.habits.is_header_strict and not is_same_family:
             raise Refused(Refusal.FAILED)
         data = decrypt(self._key(frame.command), frame.payload) if frame.payload else b""
         try:
@@ -154,7 +154,7 @@ class Connection:
             raise Refused(Refusal.INVALID_PARAMETER) from None
 
     def _on_damaged(self, frame: Frame) -> None:
-        if self._body.memory.quirks.answers_damaged:
+        if self._body.memory.habits.answers_damaged:
             self._refuse(frame.command, Refusal.CHECKSUM)
 
     def _answer(self, request: Request[Any], name: str, now: datetime) -> None:

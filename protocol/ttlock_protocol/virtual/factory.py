@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta, tzinfo
 
+from ttlock_protocol.features import Feature
 from ttlock_protocol.frame import Version
 from ttlock_protocol.keys import LockKeys
 from ttlock_protocol.messages.auth import PERMANENT_FROM
@@ -30,7 +31,7 @@ def new_lock(
     clock_error_s: float = 0.0,
     admin_passcode: str | None = None,
     permanent_passcodes: Iterable[str] = (),
-    features: tuple[int, ...] = DEFAULT_FEATURES,
+    features: tuple[Feature, ...] = DEFAULT_FEATURES,
 ) -> Memory:
     """Return a lock that is paired with ``keys``.
 
@@ -64,7 +65,7 @@ def new_factory_lock(
     now: datetime,
     zone: tzinfo,
     version: Version | None = None,
-    features: tuple[int, ...] = DEFAULT_FEATURES,
+    features: tuple[Feature, ...] = DEFAULT_FEATURES,
 ) -> Memory:
     """Return a lock in setting mode, as it comes out of its box."""
     return Memory(

@@ -125,7 +125,7 @@ def _accept(body: Body, stored: StoredPasscode, now: datetime) -> KeypadResult:
         body.record(now, LogType.ERASE_PASSCODE_USED, **parts)
         return KeypadResult(False, KeypadReason.ERASED_OTHERS)
     used: tuple[StoredPasscode, ...] = (_used(stored, body.local_time(now)),)
-    if used[0].uses_left == 0 and not memory.quirks.keeps_used_passcodes:
+    if used[0].uses_left == 0 and not memory.habits.keeps_used_passcodes:
         used = ()
     at = memory.passcodes.index(stored)
     body.change(passcodes=memory.passcodes[:at] + used + memory.passcodes[at + 1 :])

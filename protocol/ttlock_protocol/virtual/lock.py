@@ -12,7 +12,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from ttlock_protocol.advertisement import build
 from ttlock_protocol.errors import LocalProtocolError
+from ttlock_protocol.features import Feature
 from ttlock_protocol.message import Opcode
 from ttlock_protocol.messages.cards import LONG_CARD_BYTES, SHORT_CARD_BYTES
 from ttlock_protocol.messages.fingerprints import FINGERPRINT_BYTES
@@ -21,7 +23,6 @@ from ttlock_protocol.messages.operate import BoltState
 from ttlock_protocol.messages.settings import Switch
 
 from . import keypad, panel
-from .advertising import manufacturer_data
 from .body import Body, Entropy
 from .connection import IDLE_LIMIT, Connection, HangUp, Notify, Output
 from .faults import FaultPlan, Faults
@@ -33,8 +34,6 @@ TOUCH_LASTS: Final = timedelta(seconds=12)
 """How long a touch keeps the lock awake; 10 to 15 s were seen (reference 1.2)."""
 DORMANT_AFTER: Final = timedelta(minutes=1)
 """Without radio traffic for so long, the radio dozes (reference 1.8)."""
-QUIET_WHEN_IDLE_FEATURE: Final = 21
-PASSAGE_AUTO_UNLOCK_FEATURE: Final = 46
 
 __all__ = ["HangUp", "NotConnectable", "Notify", "Output", "VirtualLock"]
 
@@ -106,12 +105,17 @@ class VirtualLock:
             return None
         is_quiet = self._quiet_since is not None and now - self._quiet_since >= DORMANT_AFTER
         is_touched = self._is_touched(now)
-        return manufacturer_data(
-            self.memory,
+        memory = self.memory
+        return build(
+            mac=memory.mac,
+            scene=memory.version.scene,
             battery_percent=self._body.battery_percent(now),
+            is_unlocked=memory.bolt.state == BoltState.UNLOCKED,
+            has_new_records=memory.log.has_unread,
+            is_setting_mode=memory.administrator is None,
             is_touched=is_touched,
-            is_dormant=self.memory.quirks.goes_dormant and is_quiet and not is_touched,
-        )
+            is_dormant=self.memory.habits.goes_dormant and is_quiet and not is_touched,
+        ).encode()
 
     def connect(self, now: datetime) -> None:
         """Give the slot to a central; raises ``NotConnectable``."""
@@ -239,7 +243,7 @@ class VirtualLock:
         memory = self.memory
         return bool(
             memory.passage
-            and memory.has_feature(PASSAGE_AUTO_UNLOCK_FEATURE)
+            and Feature.PASSAGE_AUTO_UNLOCK in memory.features
             and memory.settings.switches & Switch.PASSAGE_AUTO_UNLOCK
         )
 
@@ -271,7 +275,7 @@ class VirtualLock:
         return result
 
     def _is_on_air(self, now: datetime) -> bool:
-        is_quiet_kind = self.memory.has_feature(QUIET_WHEN_IDLE_FEATURE)
+        is_quiet_kind = Feature.SILENT_WHEN_IDLE in self.memory.features
         return (
             self._connection is None
             and self._body.battery_percent(now) > 0

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Final
 
 from ttlock_protocol.errors import LocalProtocolError
+from ttlock_protocol.features import Feature
 from ttlock_protocol.frame import Version
 from ttlock_protocol.messages.cards import CardRecord
 from ttlock_protocol.messages.fingerprints import FingerprintRecord
@@ -225,7 +226,7 @@ class KeypadState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quirks:
+class Habits:
     """Where locks differ, or where nobody knows: the cautious guess is the default.
 
     ``is_header_strict``: refuse frames for another type, version or scene (D6).
@@ -243,16 +244,37 @@ class Quirks:
 
 
 DEFAULT_FEATURES: Final = (
-    0, 1, 2, 4, 5, 7, 8, 9, 12, 14, 15, 18, 22, 23, 28, 29, 30, 34, 36, 40, 42, 43, 46,
-)  # fmt: skip
+    Feature.PASSCODE,
+    Feature.CARD,
+    Feature.FINGERPRINT,
+    Feature.AUTO_LOCK,
+    Feature.PASSCODE_WITH_DELETE,
+    Feature.MODIFY_PASSCODE,
+    Feature.LOCK_BY_COMMAND,
+    Feature.PASSCODE_DISPLAY,
+    Feature.CYCLIC_PASSCODE,
+    Feature.REMOTE_UNLOCK_SWITCH,
+    Feature.SOUND,
+    Feature.GET_ADMIN_PASSCODE,
+    Feature.PASSAGE_MODE,
+    Feature.AUTO_LOCK_CAN_BE_OFF,
+    Feature.TAMPER_ALERT,
+    Feature.RESET_BUTTON,
+    Feature.PRIVACY_LOCK,
+    Feature.WEEKLY_SCHEDULE,
+    Feature.UNLOCK_DIRECTION,
+    Feature.RECOVER_CYCLIC_PASSCODE,
+    Feature.VOLUME,
+    Feature.PASSAGE_AUTO_UNLOCK,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
     """Everything that survives a power cut; ``administrator`` is missing in setting mode.
 
-    ``features`` are the numbers of the bits that are set (reference 8.1); bit 10 follows the
-    remote-unlock switch and is not listed.
+    ``features`` are the bits that are set (reference 8.1); the one for gateways is not among them,
+    for it follows the remote-unlock switch.
 
     ``passage_left_until``: passage mode does not count before, for somebody locked on purpose.
     """
@@ -263,7 +285,7 @@ class Memory:
     version: Version = field(default_factory=Version)
     administrator: Administrator | None = None
     admin_passcode: str | None = field(default=None, repr=False)
-    features: tuple[int, ...] = DEFAULT_FEATURES
+    features: tuple[Feature, ...] = DEFAULT_FEATURES
     device: DeviceInfo = DeviceInfo()
     battery: Battery = Battery()
     bolt: Bolt = Bolt()
@@ -279,11 +301,7 @@ class Memory:
     special: Special = Special()
     keypad: KeypadState = KeypadState()
     log: Log = Log()
-    quirks: Quirks = Quirks()
-
-    def has_feature(self, bit: int) -> bool:
-        """Whether feature ``bit`` is set."""
-        return bit in self.features
+    habits: Habits = Habits()
 
     def wiped(self) -> Memory:
         """Return what a factory reset leaves: the hardware, its clock and its charge."""
@@ -297,7 +315,7 @@ class Memory:
             battery=self.battery,
             bolt=self.bolt,
             capacity=self.capacity,
-            quirks=self.quirks,
+            habits=self.habits,
         )
 
 

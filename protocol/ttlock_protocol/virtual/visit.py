@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from ttlock_protocol.errors import ProtocolError, Refusal
+from ttlock_protocol.features import Feature
 from ttlock_protocol.message import Opcode, Request, Response
 
 from .body import Body
@@ -89,9 +90,9 @@ class Visit:
         """Wait for a card or finger; nobody is told when none comes (reference 6.7)."""
         self.standing.learning = Learning(opcode, self.now + LEARNING_LASTS)
 
-    def require_feature(self, bit: int) -> None:
+    def require_feature(self, feature: Feature) -> None:
         """Refuse as ``NOT_SUPPORTED`` unless this lock has the feature."""
-        if not self.body.memory.has_feature(bit):
+        if feature not in self.body.memory.features:
             raise Refused(Refusal.NOT_SUPPORTED)
 
 

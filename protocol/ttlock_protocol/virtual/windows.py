@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from ttlock_protocol.errors import LocalProtocolError
+from ttlock_protocol.localtime import from_window
 from ttlock_protocol.messages.passage import PassageKind
 from ttlock_protocol.messages.passcodes import Cycle, CycleDays
 
 from .memory import Memory, StoredPasscode, StoredSchedule
 
-_NO_START: Final = frozenset(
-    {datetime(2000, 1, 1), datetime(2000, 1, 31, 14)}  # noqa: DTZ001 - lock-local
-)
-_NO_END: Final = frozenset(
-    {
-        datetime(2099, 12, 31, 23, 59),  # noqa: DTZ001 - lock-local
-        datetime(2099, 11, 30, 14),  # noqa: DTZ001 - lock-local
-        datetime(2099, 1, 1),  # noqa: DTZ001 - lock-local
-    }
-)
 _LOOK_AHEAD_DAYS: Final = 7
 _WEEKDAYS: Final = {
     CycleDays.WEEKEND: (5, 6),
@@ -33,7 +24,8 @@ _WEEKDAYS: Final = {
 
 def has_begun(valid_from: datetime, shown: datetime) -> bool:
     """Whether ``valid_from`` is over; the forms that mean "no start" always are."""
-    return valid_from in _NO_START or shown >= valid_from
+    begin, _ = from_window(valid_from, None, UTC)
+    return begin is None or shown >= valid_from
 
 
 def has_ended(valid_until: datetime, shown: datetime) -> bool:
@@ -41,7 +33,8 @@ def has_ended(valid_until: datetime, shown: datetime) -> bool:
 
     The wire has no seconds: the last minute still belongs to the validity.
     """
-    return valid_until not in _NO_END and shown >= valid_until + timedelta(minutes=1)
+    _, end = from_window(shown, valid_until, UTC)
+    return end is not None and shown >= valid_until + timedelta(minutes=1)
 
 
 def is_in_cycle(passcode: StoredPasscode, shown: datetime) -> bool:

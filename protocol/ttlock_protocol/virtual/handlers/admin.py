@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from ttlock_protocol.errors import Refusal
+from ttlock_protocol.features import Feature
 from ttlock_protocol.messages.admin import (
     MAX_NAME_BYTES,
     AdminPasscode,
@@ -23,7 +24,6 @@ from ttlock_protocol.messages.admin import (
 )
 from ttlock_protocol.virtual.visit import Refused, Visit, handles
 
-GET_ADMIN_PASSCODE_FEATURE: Final = 18
 _NAME_COMMAND: Final = "AT+NAME="
 
 
@@ -42,7 +42,7 @@ def set_admin_passcode(visit: Visit, request: SetAdminPasscode) -> AdminPasscode
 @handles(GetAdminPasscode)
 def get_admin_passcode(visit: Visit, _: GetAdminPasscode) -> AdminPasscode:
     """Tell the administrator's keypad passcode."""
-    visit.require_feature(GET_ADMIN_PASSCODE_FEATURE)
+    visit.require_feature(Feature.GET_ADMIN_PASSCODE)
     return AdminPasscode(
         battery_percent=visit.battery_percent, passcode=visit.body.memory.admin_passcode or ""
     )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from ttlock_protocol.errors import Refusal
+from ttlock_protocol.features import Feature
 from ttlock_protocol.message import Opcode
 from ttlock_protocol.messages.cards import (
     AddCard,
@@ -24,13 +23,11 @@ from ttlock_protocol.messages.pages import NO_MORE
 from ttlock_protocol.virtual import panel
 from ttlock_protocol.virtual.visit import Refused, Visit, handles
 
-CARD_FEATURE: Final = 1
-
 
 @handles(GetCards)
 def get_page(visit: Visit, request: GetCards) -> CardPage:
     """Tell one card; the page behind the last one is empty."""
-    visit.require_feature(CARD_FEATURE)
+    visit.require_feature(Feature.CARD)
     cards = visit.body.memory.cards
     is_there = request.cursor < len(cards)
     return CardPage(
@@ -43,7 +40,7 @@ def get_page(visit: Visit, request: GetCards) -> CardPage:
 @handles(LearnCard)
 def learn(visit: Visit, _: LearnCard) -> CardLearning:
     """Wait for a card."""
-    visit.require_feature(CARD_FEATURE)
+    visit.require_feature(Feature.CARD)
     _require_space(visit)
     visit.learn(Opcode.CARDS)
     return CardLearning(
@@ -54,7 +51,7 @@ def learn(visit: Visit, _: LearnCard) -> CardLearning:
 @handles(AddCard)
 def add(visit: Visit, request: AddCard) -> CardLearning:
     """Add a card whose number is known; one that is there gets the new validity."""
-    visit.require_feature(CARD_FEATURE)
+    visit.require_feature(Feature.CARD)
     if panel.find_card(visit.body, request.card_number) is None:
         _require_space(visit)
     panel.store_card(
@@ -76,7 +73,7 @@ def add(visit: Visit, request: AddCard) -> CardLearning:
 @handles(ModifyCard)
 def modify(visit: Visit, request: ModifyCard) -> CardsChanged:
     """Change the validity of one card."""
-    visit.require_feature(CARD_FEATURE)
+    visit.require_feature(Feature.CARD)
     at = _place(visit, request.card_number)
     cards = visit.body.memory.cards
     changed = CardRecord(
@@ -91,7 +88,7 @@ def modify(visit: Visit, request: ModifyCard) -> CardsChanged:
 @handles(DeleteCard)
 def delete(visit: Visit, request: DeleteCard) -> CardsChanged:
     """Remove one card and its weekly hours."""
-    visit.require_feature(CARD_FEATURE)
+    visit.require_feature(Feature.CARD)
     at = _place(visit, request.card_number)
     cards = visit.body.memory.cards
     visit.body.change(cards=cards[:at] + cards[at + 1 :])
@@ -103,7 +100,7 @@ def delete(visit: Visit, request: DeleteCard) -> CardsChanged:
 @handles(ClearCards)
 def clear(visit: Visit, request: ClearCards) -> CardsChanged:
     """Remove all cards and their weekly hours."""
-    visit.require_feature(CARD_FEATURE)
+    visit.require_feature(Feature.CARD)
     for card in visit.body.memory.cards:
         panel.forget_schedules(visit.body, card.card_number)
     visit.body.change(cards=())

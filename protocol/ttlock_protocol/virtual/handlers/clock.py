@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
 from ttlock_protocol.errors import Refusal
+from ttlock_protocol.features import Feature
 from ttlock_protocol.messages.clock import Clock, ClockSet, GetClock, SetClock
 from ttlock_protocol.virtual.visit import Refused, Visit, handles
-
-NO_CLOCK_FEATURE: Final = 20
 
 
 @handles(GetClock)
@@ -29,5 +27,5 @@ def set_clock(visit: Visit, request: SetClock) -> ClockSet:
 
 
 def _require_clock(visit: Visit) -> None:
-    if visit.body.memory.has_feature(NO_CLOCK_FEATURE):
+    if Feature.NO_CLOCK in visit.body.memory.features:
         raise Refused(Refusal.NOT_SUPPORTED)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from ttlock_protocol.errors import Refusal
+from ttlock_protocol.features import Feature
 from ttlock_protocol.message import Opcode
 from ttlock_protocol.messages.fingerprints import (
     ClearFingerprints,
@@ -23,13 +22,11 @@ from ttlock_protocol.messages.pages import NO_MORE
 from ttlock_protocol.virtual import panel
 from ttlock_protocol.virtual.visit import Refused, Visit, handles
 
-FINGERPRINT_FEATURE: Final = 2
-
 
 @handles(GetFingerprints)
 def get_page(visit: Visit, request: GetFingerprints) -> FingerprintPage:
     """Tell one fingerprint; the page behind the last one is empty."""
-    visit.require_feature(FINGERPRINT_FEATURE)
+    visit.require_feature(Feature.FINGERPRINT)
     fingerprints = visit.body.memory.fingerprints
     is_there = request.cursor < len(fingerprints)
     return FingerprintPage(
@@ -42,7 +39,7 @@ def get_page(visit: Visit, request: GetFingerprints) -> FingerprintPage:
 @handles(EnrolFingerprint)
 def enrol(visit: Visit, _: EnrolFingerprint) -> FingerprintLearning:
     """Wait for a finger."""
-    visit.require_feature(FINGERPRINT_FEATURE)
+    visit.require_feature(Feature.FINGERPRINT)
     memory = visit.body.memory
     if len(memory.fingerprints) >= memory.capacity.fingerprints:
         raise Refused(Refusal.MEMORY_FULL)
@@ -59,7 +56,7 @@ def enrol(visit: Visit, _: EnrolFingerprint) -> FingerprintLearning:
 @handles(ModifyFingerprint)
 def modify(visit: Visit, request: ModifyFingerprint) -> FingerprintsChanged:
     """Change the validity of one fingerprint."""
-    visit.require_feature(FINGERPRINT_FEATURE)
+    visit.require_feature(Feature.FINGERPRINT)
     at = _place(visit, request.fingerprint)
     fingerprints = visit.body.memory.fingerprints
     changed = FingerprintRecord(
@@ -74,7 +71,7 @@ def modify(visit: Visit, request: ModifyFingerprint) -> FingerprintsChanged:
 @handles(DeleteFingerprint)
 def delete(visit: Visit, request: DeleteFingerprint) -> FingerprintsChanged:
     """Remove one fingerprint and its weekly hours."""
-    visit.require_feature(FINGERPRINT_FEATURE)
+    visit.require_feature(Feature.FINGERPRINT)
     at = _place(visit, request.fingerprint)
     fingerprints = visit.body.memory.fingerprints
     visit.body.change(fingerprints=fingerprints[:at] + fingerprints[at + 1 :])
@@ -86,7 +83,7 @@ def delete(visit: Visit, request: DeleteFingerprint) -> FingerprintsChanged:
 @handles(ClearFingerprints)
 def clear(visit: Visit, request: ClearFingerprints) -> FingerprintsChanged:
     """Remove all fingerprints and their weekly hours."""
-    visit.require_feature(FINGERPRINT_FEATURE)
+    visit.require_feature(Feature.FINGERPRINT)
     for each in visit.body.memory.fingerprints:
         panel.forget_schedules(visit.body, each.fingerprint)
     visit.body.change(fingerprints=())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from ttlock_protocol.errors import Refusal
+from ttlock_protocol.features import Feature, FeatureSet
 from ttlock_protocol.messages.log import LogType
 from ttlock_protocol.messages.operate import (
     FeatureWords,
@@ -20,9 +19,6 @@ from ttlock_protocol.virtual.visit import Refused, Visit, handles
 
 from .auth import check_proof
 
-LOCK_BY_COMMAND_FEATURE: Final = 8
-GATEWAY_UNLOCK_FEATURE: Final = 10
-
 
 @handles(GetState)
 def get_state(visit: Visit, _: GetState) -> State:
@@ -34,10 +30,10 @@ def get_state(visit: Visit, _: GetState) -> State:
 def get_features(visit: Visit, _: GetFeatures) -> FeatureWords:
     """Tell the feature bits; bit 10 follows the remote-unlock switch (reference 6.12)."""
     memory = visit.body.memory
-    bits = sum(1 << bit for bit in {*memory.features} - {GATEWAY_UNLOCK_FEATURE})
+    features = {*memory.features} - {Feature.GATEWAY_UNLOCK}
     if memory.settings.is_remote_unlock_allowed:
-        bits |= 1 << GATEWAY_UNLOCK_FEATURE
-    return FeatureWords(battery_percent=visit.battery_percent, bits=bits)
+        features.add(Feature.GATEWAY_UNLOCK)
+    return FeatureWords(battery_percent=visit.battery_percent, bits=FeatureSet.of(features).bits)
 
 
 @handles(Unlock)
@@ -59,7 +55,7 @@ def unlock(visit: Visit, request: Unlock) -> Unlocked:
 @handles(Lock)
 def lock(visit: Visit, request: Lock) -> Locked:
     """Throw the bolt, where there is a motor to do it."""
-    visit.require_feature(LOCK_BY_COMMAND_FEATURE)
+    visit.require_feature(Feature.LOCK_BY_COMMAND)
     check_proof(visit, request.proof)
     _require_power(visit)
     visit.body.close_bolt_by_command(visit.now)

@@ -96,5 +96,5 @@ def get_offline_passcodes(visit: Visit, _: GetOfflinePasscodes) -> OfflinePassco
 
 
 def _check_token(visit: Visit, token: bytes) -> None:
-    if token != visit.body.memory.quirks.client_token:
+    if token != visit.body.memory.habits.client_token:
         raise Refused(Refusal.CLIENT_TOKEN_REFUSED)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from ttlock_protocol.errors import Refusal
+from ttlock_protocol.features import Feature
 from ttlock_protocol.messages.passage import (
     PASSAGE_END,
     AddPassageEntry,
@@ -17,13 +16,11 @@ from ttlock_protocol.messages.passage import (
 )
 from ttlock_protocol.virtual.visit import Refused, Visit, handles
 
-PASSAGE_FEATURE: Final = 22
-
 
 @handles(GetPassageEntries)
 def get_page(visit: Visit, request: GetPassageEntries) -> PassagePage:
     """Tell one entry; the page behind the last one is empty."""
-    visit.require_feature(PASSAGE_FEATURE)
+    visit.require_feature(Feature.PASSAGE_MODE)
     entries = visit.body.memory.passage
     is_there = request.cursor < len(entries)
     return PassagePage(
@@ -36,7 +33,7 @@ def get_page(visit: Visit, request: GetPassageEntries) -> PassagePage:
 @handles(AddPassageEntry)
 def add(visit: Visit, request: AddPassageEntry) -> PassageChanged:
     """Add an entry; nothing moves before somebody unlocks."""
-    visit.require_feature(PASSAGE_FEATURE)
+    visit.require_feature(Feature.PASSAGE_MODE)
     memory = visit.body.memory
     if len(memory.passage) >= memory.capacity.passage_entries:
         raise Refused(Refusal.MEMORY_FULL)
@@ -47,7 +44,7 @@ def add(visit: Visit, request: AddPassageEntry) -> PassageChanged:
 @handles(DeletePassageEntry)
 def delete(visit: Visit, request: DeletePassageEntry) -> PassageChanged:
     """Remove what is named; without times, whatever there is on that day (D31)."""
-    visit.require_feature(PASSAGE_FEATURE)
+    visit.require_feature(Feature.PASSAGE_MODE)
     entries = visit.body.memory.passage
     left = tuple(each for each in entries if not _is_named(request, each))
     if len(left) == len(entries):
@@ -59,7 +56,7 @@ def delete(visit: Visit, request: DeletePassageEntry) -> PassageChanged:
 @handles(ClearPassageEntries)
 def clear(visit: Visit, request: ClearPassageEntries) -> PassageChanged:
     """Remove all entries."""
-    visit.require_feature(PASSAGE_FEATURE)
+    visit.require_feature(Feature.PASSAGE_MODE)
     visit.body.change(passage=())
     return _changed(visit, request.operation)
 

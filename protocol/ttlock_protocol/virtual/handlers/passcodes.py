@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
 
 from ttlock_protocol.errors import Refusal
+from ttlock_protocol.features import Feature
 from ttlock_protocol.messages.passcodes import (
     AddPasscode,
     ClearPasscodes,
@@ -19,9 +19,6 @@ from ttlock_protocol.messages.passcodes import (
 )
 from ttlock_protocol.virtual.memory import StoredPasscode
 from ttlock_protocol.virtual.visit import Refused, Visit, handles
-
-MODIFY_FEATURE: Final = 7
-RECOVER_CYCLIC_FEATURE: Final = 40
 
 
 @handles(AddPasscode)
@@ -44,7 +41,7 @@ def add(visit: Visit, request: AddPasscode) -> PasscodesChanged:
 def recover(visit: Visit, request: RecoverPasscode) -> PasscodesChanged:
     """Put a passcode back, of any type."""
     if request.passcode_type == PasscodeType.CYCLIC:
-        visit.require_feature(RECOVER_CYCLIC_FEATURE)
+        visit.require_feature(Feature.RECOVER_CYCLIC_PASSCODE)
     _store(
         visit,
         StoredPasscode(
@@ -62,7 +59,7 @@ def recover(visit: Visit, request: RecoverPasscode) -> PasscodesChanged:
 @handles(ModifyPasscode)
 def modify(visit: Visit, request: ModifyPasscode) -> PasscodesChanged:
     """Change digits, validity or both; a permanent passcode that gets dates becomes a period."""
-    visit.require_feature(MODIFY_FEATURE)
+    visit.require_feature(Feature.MODIFY_PASSCODE)
     stored = _find(visit, request.passcode)
     new = request.new_passcode or stored.passcode
     if new != stored.passcode and _exists(visit, new):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
+from ttlock_protocol.features import Feature
 from ttlock_protocol.messages.log import LogType
 from ttlock_protocol.messages.rare import (
     Button,
@@ -25,15 +26,11 @@ from ttlock_protocol.virtual.visit import Visit, handles
 
 from .auth import check_proof
 
-WRISTBAND_FEATURE: Final = 3
-NB_FEATURE: Final = 16
-HOTEL_FEATURE: Final = 19
-
 
 @handles(SetNbAddress)
 def set_nb_address(visit: Visit, request: SetNbAddress) -> NbAddressSet:
     """Keep the server's address."""
-    visit.require_feature(NB_FEATURE)
+    visit.require_feature(Feature.NB_IOT)
     _keep(visit, nb_port=request.port, nb_address=request.address)
     return NbAddressSet(body=_battery(visit))
 
@@ -41,7 +38,7 @@ def set_nb_address(visit: Visit, request: SetNbAddress) -> NbAddressSet:
 @handles(SetWristbandKey)
 def set_wristband_key(visit: Visit, request: SetWristbandKey) -> WristbandKeySet:
     """Keep the wristband's key."""
-    visit.require_feature(WRISTBAND_FEATURE)
+    visit.require_feature(Feature.WRISTBAND)
     _keep(visit, wristband_key=request.key)
     return WristbandKeySet(body=_battery(visit))
 
@@ -73,14 +70,14 @@ def click(visit: Visit, request: ClickRemoteControl) -> RemoteControlAnswer:
 @handles(GetHotelItem)
 def get_hotel_item(visit: Visit, _: GetHotelItem) -> HotelAnswer:
     """Say yes; nobody knows how the item itself would be told."""
-    visit.require_feature(HOTEL_FEATURE)
+    visit.require_feature(Feature.HOTEL_CARD)
     return HotelAnswer(body=_battery(visit))
 
 
 @handles(SetHotelCardKey)
 def set_hotel_card_key(visit: Visit, request: SetHotelCardKey) -> HotelAnswer:
     """Keep the key of the cards."""
-    visit.require_feature(HOTEL_FEATURE)
+    visit.require_feature(Feature.HOTEL_CARD)
     _keep(visit, hotel_card_key=request.key)
     return HotelAnswer(body=_battery(visit))
 
@@ -88,7 +85,7 @@ def set_hotel_card_key(visit: Visit, request: SetHotelCardKey) -> HotelAnswer:
 @handles(SetHotelAesKey)
 def set_hotel_aes_key(visit: Visit, request: SetHotelAesKey) -> HotelAnswer:
     """Keep the AES key of the cards."""
-    visit.require_feature(HOTEL_FEATURE)
+    visit.require_feature(Feature.HOTEL_CARD)
     _keep(visit, hotel_aes_key=request.key)
     return HotelAnswer(body=_battery(visit))
 
@@ -96,7 +93,7 @@ def set_hotel_aes_key(visit: Visit, request: SetHotelAesKey) -> HotelAnswer:
 @handles(SetHotelNumbers)
 def set_hotel_numbers(visit: Visit, request: SetHotelNumbers) -> HotelAnswer:
     """Keep where the lock is."""
-    visit.require_feature(HOTEL_FEATURE)
+    visit.require_feature(Feature.HOTEL_CARD)
     _keep(visit, hotel=request.hotel, building=request.building, floor=request.floor)
     return HotelAnswer(body=_battery(visit))
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from ttlock_protocol.errors import Refusal
+from ttlock_protocol.features import Feature
 from ttlock_protocol.messages.schedules import (
     AddSchedule,
     ClearSchedules,
@@ -14,8 +13,6 @@ from ttlock_protocol.messages.schedules import (
 from ttlock_protocol.virtual import panel
 from ttlock_protocol.virtual.memory import StoredSchedule
 from ttlock_protocol.virtual.visit import Refused, Visit, handles
-
-SCHEDULE_FEATURE: Final = 34
 
 
 @handles(AddSchedule)
@@ -41,7 +38,7 @@ def clear(visit: Visit, request: ClearSchedules) -> ScheduleChanged:
 
 
 def _check(visit: Visit, kind: CredentialKind, credential: bytes) -> None:
-    visit.require_feature(SCHEDULE_FEATURE)
+    visit.require_feature(Feature.WEEKLY_SCHEDULE)
     if kind == CredentialKind.CARD:
         if panel.find_card(visit.body, credential) is None:
             raise Refused(Refusal.CARD_NOT_FOUND)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ttlock_protocol.errors import Refusal
+from ttlock_protocol.features import Feature
 from ttlock_protocol.messages.settings import (
     AutoLock,
     AutoLockSet,
@@ -32,26 +33,20 @@ from ttlock_protocol.messages.settings import (
 )
 from ttlock_protocol.virtual.visit import Refused, Visit, handles
 
-AUTO_LOCK_FEATURE: Final = 4
-DISPLAY_FEATURE: Final = 9
-REMOTE_UNLOCK_FEATURE: Final = 14
-SOUND_FEATURE: Final = 15
-AUTO_LOCK_OFF_FEATURE: Final = 23
-VOLUME_FEATURE: Final = 43
 _SWITCH_FEATURES: Final = {
-    Switch.TAMPER_ALERT: 28,
-    Switch.RESET_BUTTON: 29,
-    Switch.PRIVACY_LOCK: 30,
-    Switch.UNLOCK_DIRECTION_LEFT: 36,
-    Switch.PASSAGE_AUTO_UNLOCK: 46,
-    Switch.WIFI_POWER_SAVING: 56,
+    Switch.TAMPER_ALERT: Feature.TAMPER_ALERT,
+    Switch.RESET_BUTTON: Feature.RESET_BUTTON,
+    Switch.PRIVACY_LOCK: Feature.PRIVACY_LOCK,
+    Switch.UNLOCK_DIRECTION_LEFT: Feature.UNLOCK_DIRECTION,
+    Switch.PASSAGE_AUTO_UNLOCK: Feature.PASSAGE_AUTO_UNLOCK,
+    Switch.WIFI_POWER_SAVING: Feature.WIFI,
 }
 
 
 @handles(GetAutoLock)
 def get_auto_lock(visit: Visit, _: GetAutoLock) -> AutoLock:
     """Tell the delay and its limits."""
-    visit.require_feature(AUTO_LOCK_FEATURE)
+    visit.require_feature(Feature.AUTO_LOCK)
     settings = visit.body.memory.settings
     return AutoLock(
         battery_percent=visit.battery_percent,
@@ -65,10 +60,10 @@ def get_auto_lock(visit: Visit, _: GetAutoLock) -> AutoLock:
 @handles(SetAutoLock)
 def set_auto_lock(visit: Visit, request: SetAutoLock) -> AutoLockSet:
     """Set the delay, for the next time the bolt is withdrawn."""
-    visit.require_feature(AUTO_LOCK_FEATURE)
+    visit.require_feature(Feature.AUTO_LOCK)
     settings = visit.body.memory.settings
     if request.delay_s == 0:
-        is_allowed = visit.body.memory.has_feature(AUTO_LOCK_OFF_FEATURE)
+        is_allowed = Feature.AUTO_LOCK_CAN_BE_OFF in visit.body.memory.features
     else:
         is_allowed = settings.auto_lock_min_s <= request.delay_s <= settings.auto_lock_max_s
     if not is_allowed:
@@ -80,7 +75,7 @@ def set_auto_lock(visit: Visit, request: SetAutoLock) -> AutoLockSet:
 @handles(SetLockingOnClose)
 def set_locking_on_close(visit: Visit, request: SetLockingOnClose) -> AutoLockSet:
     """Set what a closed door does."""
-    visit.require_feature(AUTO_LOCK_FEATURE)
+    visit.require_feature(Feature.AUTO_LOCK)
     visit.body.change_settings(is_locking_on_close=request.is_locking_on_close)
     return AutoLockSet(battery_percent=visit.battery_percent)
 
@@ -88,19 +83,19 @@ def set_locking_on_close(visit: Visit, request: SetLockingOnClose) -> AutoLockSe
 @handles(GetSound)
 def get_sound(visit: Visit, _: GetSound) -> Sound:
     """Tell whether the lock sounds, and how loud if it can be said."""
-    visit.require_feature(SOUND_FEATURE)
+    visit.require_feature(Feature.SOUND)
     memory = visit.body.memory
     return Sound(
         battery_percent=visit.battery_percent,
         is_on=memory.settings.is_sound_on,
-        volume=memory.settings.volume if memory.has_feature(VOLUME_FEATURE) else None,
+        volume=memory.settings.volume if Feature.VOLUME in memory.features else None,
     )
 
 
 @handles(SetSound)
 def set_sound(visit: Visit, request: SetSound) -> SoundSet:
     """Turn the sound on or off."""
-    visit.require_feature(SOUND_FEATURE)
+    visit.require_feature(Feature.SOUND)
     visit.body.change_settings(is_sound_on=request.is_on)
     return SoundSet(battery_percent=visit.battery_percent)
 
@@ -108,9 +103,9 @@ def set_sound(visit: Visit, request: SetSound) -> SoundSet:
 @handles(SetVolume)
 def set_volume(visit: Visit, request: SetVolume) -> SoundSet:
     """Turn the sound on; a mere beeper has no volume, and does not mind."""
-    visit.require_feature(SOUND_FEATURE)
+    visit.require_feature(Feature.SOUND)
     visit.body.change_settings(is_sound_on=True)
-    if visit.body.memory.has_feature(VOLUME_FEATURE):
+    if Feature.VOLUME in visit.body.memory.features:
         visit.body.change_settings(volume=request.volume)
     return SoundSet(battery_percent=visit.battery_percent)
 
@@ -118,7 +113,7 @@ def set_volume(visit: Visit, request: SetVolume) -> SoundSet:
 @handles(GetPasscodeDisplay)
 def get_display(visit: Visit, _: GetPasscodeDisplay) -> PasscodeDisplay:
     """Tell whether typed digits are shown."""
-    visit.require_feature(DISPLAY_FEATURE)
+    visit.require_feature(Feature.PASSCODE_DISPLAY)
     return PasscodeDisplay(
         battery_percent=visit.battery_percent,
         is_shown=visit.body.memory.settings.is_passcode_shown,
@@ -128,7 +123,7 @@ def get_display(visit: Visit, _: GetPasscodeDisplay) -> PasscodeDisplay:
 @handles(SetPasscodeDisplay)
 def set_display(visit: Visit, request: SetPasscodeDisplay) -> PasscodeDisplaySet:
     """Show typed digits or hide them."""
-    visit.require_feature(DISPLAY_FEATURE)
+    visit.require_feature(Feature.PASSCODE_DISPLAY)
     visit.body.change_settings(is_passcode_shown=request.is_shown)
     return PasscodeDisplaySet(battery_percent=visit.battery_percent)
 
@@ -136,7 +131,7 @@ def set_display(visit: Visit, request: SetPasscodeDisplay) -> PasscodeDisplaySet
 @handles(GetRemoteUnlock)
 def get_remote_unlock(visit: Visit, _: GetRemoteUnlock) -> RemoteUnlock:
     """Tell whether a gateway may unlock."""
-    visit.require_feature(REMOTE_UNLOCK_FEATURE)
+    visit.require_feature(Feature.REMOTE_UNLOCK_SWITCH)
     return RemoteUnlock(
         battery_percent=visit.battery_percent,
         is_allowed=visit.body.memory.settings.is_remote_unlock_allowed,
@@ -146,7 +141,7 @@ def get_remote_unlock(visit: Visit, _: GetRemoteUnlock) -> RemoteUnlock:
 @handles(SetRemoteUnlock)
 def set_remote_unlock(visit: Visit, request: SetRemoteUnlock) -> RemoteUnlockSet:
     """Let gateways unlock or not."""
-    visit.require_feature(REMOTE_UNLOCK_FEATURE)
+    visit.require_feature(Feature.REMOTE_UNLOCK_SWITCH)
     visit.body.change_settings(is_remote_unlock_allowed=request.is_allowed)
     return RemoteUnlockSet(battery_percent=visit.battery_percent)
 
