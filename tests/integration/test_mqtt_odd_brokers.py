@@ -9,11 +9,12 @@ import pytest
 
 from ttlock_agent.demo.broker import HOST
 from ttlock_agent.mqtt.client import BrokerClient
+from ttlock_agent.mqtt.errors import BrokerUnavailable
 from ttlock_agent.mqtt.protocol_choice import MqttVersion
 from ttlock_agent.mqtt.state import ConnectionState, ConnectionStatus
 from ttlock_agent.publication import Publication
 
-CONNECT, PUBLISH, SUBSCRIBE, DISCONNECT = 1, 3, 8, 14
+CONNECT, PUBLISH, PUBACK, SUBSCRIBE, DISCONNECT = 1, 3, 4, 8, 14
 DUP = 8
 ACCEPTED_3_1_1 = b"\x20\x02\x00\x00"
 ACCEPTED_5 = b"\x20\x03\x00\x00\x00"
@@ -252,6 +253,70 @@ async def test_publish_waits_for_the_acknowledgement_over_a_lost_connection(
         assert not publishing.done()
         await publishing
         assert again.is_set()
+
+
+async def test_a_publication_that_is_never_acknowledged_ends_with_the_connection(
+    start_agent: Any,
+) -> None:
+    arrived = asyncio.Event()
+
+    async def script(link: Link) -> None:
+        await link.serve_start()
+        await link.read()
+        arrived.set()
+        await link.acknowledge_all()
+
+    async with (
+        serving(script) as port,
+        start_agent(port, first_version=MqttVersion.V3_1_1) as agent,
+    ):
+        await agent.connection.wait_connected()
+        publishing = asyncio.create_task(
+            agent.connection.publish(Publication(agent.topics.info, b"hello"))
+        )
+        await arrived.wait()
+        await agent.stop()
+        with pytest.raises(BrokerUnavailable):
+            await publishing
+
+
+async def test_an_ack_of_an_earlier_connection_says_nothing_on_the_next(start_agent: Any) -> None:
+    """A broker that lost our session gives the same id to another message."""
+    acknowledged: list[int] = []
+    connects, old_taken = 0, asyncio.Event()
+
+    async def script(link: Link) -> None:
+        nonlocal connects
+        connects += 1
+        await link.serve_start()
+        topic = b"ttlock/house-12/request/a.b"
+        head = bytes([0x32, 2 + len(topic) + 2 + 1]) + len(topic).to_bytes(2) + topic
+        link.write(head + b"\x00\x01" + str(connects).encode())
+        if connects == 1:
+            await old_taken.wait()
+            return
+        while True:
+            kind, _, body = await link.read()
+            if kind == PUBACK:
+                acknowledged.append(int.from_bytes(body[:2]))
+            elif kind == PUBLISH:
+                link.acknowledge_publish(body)
+
+    async with (
+        serving(script) as port,
+        start_agent(port, first_version=MqttVersion.V3_1_1) as agent,
+    ):
+        old = await agent.receive()
+        old_taken.set()
+        new = await agent.receive()
+        assert (old.payload, new.payload) == (b"1", b"2")
+        await old.ack()
+        await agent.connection.wait_connected()
+        await agent.connection.publish(Publication(agent.topics.info, b""))
+        assert acknowledged == []
+        await new.ack()
+        await agent.connection.publish(Publication(agent.topics.info, b""))
+        assert acknowledged == [1]
 
 
 async def test_a_refused_subscription_is_named_on_a_working_connection(start_agent: Any) -> None:
