@@ -25,6 +25,8 @@ from ttlock_agent.clock import Clock
 from ttlock_agent.config import Config
 from ttlock_agent.control.server import serve_control
 from ttlock_agent.errors import JournalError, JournalProblem
+from ttlock_agent.heartbeats import Heartbeats
+from ttlock_agent.herald import Herald
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.bell import Bell
 from ttlock_agent.jobs.intake import Intake
@@ -35,8 +37,9 @@ from ttlock_agent.jobs.waiting import Alarm, Deadlines
 from ttlock_agent.jobs.work import Work
 from ttlock_agent.keyring import Keyring
 from ttlock_agent.link import LinkFactory
+from ttlock_agent.link.observed import ObservedLinks
 from ttlock_agent.locks import Locks
-from ttlock_agent.mqtt.bridge import OutboxPublisher, RequestBridge
+from ttlock_agent.mqtt.bridge import IncomingRequest, OutboxPublisher, RequestBridge
 from ttlock_agent.mqtt.connection import MqttConnection
 from ttlock_agent.mqtt.settings import MqttSettings, TlsSettings
 from ttlock_agent.mqtt.state import ConnectionState
@@ -51,6 +54,12 @@ log = structlog.get_logger()
 PRUNE_AFTER = timedelta(days=90)
 """Finished jobs keep their answers for a season; their ids stay known after that."""
 PRUNE_EVERY_S = 24 * 3600.0
+
+RADIO_LIMIT_S = 900.0
+"""Between two signs of life of the radio: the longest waits are for a lock that is not seen (300 s
+at the most patient setting) and for an adapter on its way back."""
+JOURNAL_LIMIT_S = 180.0
+"""For what needs nothing but the journal, and sleeps a minute at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +80,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
     Raises ``ConfigError``, ``VaultError`` or ``JournalError`` when the agent cannot start.
     """
     clock = surroundings.clock
+    heartbeats = Heartbeats(clock)
     bell = Bell()
     async with AsyncExitStack() as stack:
         vault, key_source = _open_vault(config.agent.state_directory)
@@ -142,8 +152,9 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             clock,
             on_findings=_no_findings if watch is None else watch.found,
         )
+        radio_beat = heartbeats.loop("radio", limit_s=RADIO_LIMIT_S)
         radio = Radio(
-            surroundings.links(config),
+            ObservedLinks(surroundings.links(config), radio_beat),
             locks.profiles,
             journal=journal,
             work=work,
@@ -152,12 +163,18 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             alarm=radio_alarm,
             random=surroundings.random,
             on_report=service.on_report,
+            beat=radio_beat,
         )
+
+        async def on_mqtt(request: IncomingRequest) -> None:
+            with heartbeats.duty("requests", limit_s=JOURNAL_LIMIT_S):
+                await service.on_mqtt(request)
+
         owners: list[Callable[[], Coroutine[Any, Any, None]]] = [
             connection.run,
             RequestBridge(
                 connection.incoming,
-                service.on_mqtt,
+                on_mqtt,
                 topics=topics,
                 connection=connection,
                 clock=clock,
@@ -167,7 +184,20 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 journal, connection, wake=stack.enter_context(bell.listener()), clock=clock
             ).run,
             radio.run,
-            Deadlines(journal, answers, clock, deadline_alarm).run,
+            Deadlines(
+                journal,
+                answers,
+                clock,
+                deadline_alarm,
+                beat=heartbeats.loop("deadlines", limit_s=JOURNAL_LIMIT_S),
+            ).run,
+            Herald(
+                surroundings.notifier,
+                heartbeats,
+                summary=service.summary,
+                clock=clock,
+                watchdog_interval_s=watchdog_interval_s(),
+            ).run,
         ]
         if watch is not None:
             news = stack.enter_context(bell.listener())
@@ -190,9 +220,6 @@ async def _serve(
             for owner in owners:
                 group.create_task(owner())
             group.create_task(_keep_house(journal, surroundings.clock))
-            interval_s = watchdog_interval_s()
-            if interval_s is not None:
-                group.create_task(_pet_watchdog(notifier, surroundings.clock, interval_s))
             notifier.ready()
             log.info("agent_ready", version=__version__)
     finally:
@@ -207,12 +234,6 @@ async def _keep_house(journal: Journal, clock: Clock) -> None:
         except JournalError as error:
             log.error("journal_unusable", code=error.code, hint=error.hint)  # noqa: TRY400
         await clock.sleep(PRUNE_EVERY_S)
-
-
-async def _pet_watchdog(notifier: Notifier, clock: Clock, interval_s: float) -> None:
-    while True:
-        notifier.watchdog()
-        await clock.sleep(interval_s)
 
 
 def _open_vault(state_directory: Path) -> tuple[Vault, KeySource]:

@@ -15,7 +15,7 @@ from ttlock_agent.errors import ConfigError, JobError
 from ttlock_agent.jobs.answers import Answers, answer_body, job_body
 from ttlock_agent.jobs.bell import Bell
 from ttlock_agent.jobs.intake import Intake
-from ttlock_agent.jobs.model import Job, JobState, ReplyTo
+from ttlock_agent.jobs.model import FINAL_STATES, Job, JobState, ReplyTo
 from ttlock_agent.jobs.radio import Report
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.keyring import decode_keys
@@ -152,6 +152,22 @@ class Service:
                     )
                 ]
             )
+
+    async def summary(self) -> str:
+        """Return how the agent is, in one line."""
+        locks = self._vitals.locks.values()
+        reached = len([lock for lock in locks if lock.is_reachable])
+        keyless = len([lock for lock in locks if not lock.has_keys])
+        counts = await self._journal.counts()
+        waiting = sum(count for state, count in counts.items() if state not in FINAL_STATES)
+        unknown = counts[JobState.UNKNOWN]
+        return (
+            f"broker {self._vitals.mqtt()['status']}; "
+            f"{reached} of {len(locks)} locks reached"
+            + (f", {keyless} without keys" if keyless else "")
+            + f"; {waiting} open jobs"
+            + (f", {unknown} of them to be read back" if unknown else "")
+        )
 
     async def status(self) -> dict[str, Any]:
         """Return how the agent is, without any secret."""

@@ -112,7 +112,9 @@ class Radio:
         alarm: Alarm,
         random: Callable[[], float],
         on_report: Callable[[Report], Awaitable[None]],
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        """``beat`` is called each time round: at least once a minute while there is no visit."""
         self._factory = factory
         self._profiles = profiles
         self._journal = journal
@@ -122,10 +124,12 @@ class Radio:
         self._alarm = alarm
         self._random = random
         self._on_report = on_report
+        self._beat = beat
 
     async def run(self) -> None:
         """Serve until cancelled."""
         while True:
+            self._beat()
             try:
                 jobs = await self._due(None)
                 if jobs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -62,7 +63,17 @@ class Alarm:
 class Deadlines:
     """Ends jobs whose deadline has passed, whatever the radio is doing."""
 
-    def __init__(self, journal: Journal, answers: Answers, clock: Clock, alarm: Alarm) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        answers: Answers,
+        clock: Clock,
+        alarm: Alarm,
+        *,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``beat`` is called each time round, at least once a minute."""
+        self._beat = beat
         self._journal = journal
         self._answers = answers
         self._clock = clock
@@ -71,6 +82,7 @@ class Deadlines:
     async def run(self) -> None:
         """Serve until cancelled."""
         while True:
+            self._beat()
             next_at: datetime | None = None
             try:
                 next_at = await self.expire()
