@@ -14,6 +14,7 @@ import pytest
 from ttlock_protocol.errors import CommandRefused, Refusal
 from ttlock_protocol.keys import LockKeys
 from ttlock_protocol.message import Request, Response
+from ttlock_protocol.messages.passcodes import PasscodeType
 from ttlock_protocol.procedures import authenticate_admin
 from ttlock_protocol.virtual import (
     Fault,
@@ -21,6 +22,7 @@ from ttlock_protocol.virtual import (
     Faults,
     KeypadReason,
     Memory,
+    StoredPasscode,
     VirtualLock,
     new_lock,
 )
@@ -43,6 +45,17 @@ def paired(**changes: Any) -> Memory:
     """Return the memory of a lock that is paired with ``KEYS``."""
     memory = new_lock(mac=MAC, name="S999_332211", keys=KEYS, now=NOW, zone=ZONE)
     return replace(memory, **changes)
+
+
+def stored(digits: str, **changes: Any) -> StoredPasscode:
+    """Return a permanent passcode as the lock holds it, or what ``changes`` make of it."""
+    passcode = StoredPasscode(
+        passcode_type=PasscodeType.PERMANENT,
+        passcode=digits,
+        original_passcode=digits,
+        valid_from=LOCAL,
+    )
+    return replace(passcode, **changes)
 
 
 def counting_entropy() -> Callable[[int], bytes]:

@@ -27,7 +27,7 @@ from ttlock_protocol.procedures import list_passcodes
 from ttlock_protocol.virtual import KeypadReason, Memory, StoredPasscode
 from ttlock_protocol.virtual.keypad import FIRST_USE_LIMIT, LOCK_OUT
 from ttlock_protocol.virtual.memory import DEFAULT_FEATURES, Battery, Capacity, Habits
-from virtual_helpers import LOCAL, Bench, paired, refusal_of
+from virtual_helpers import LOCAL, Bench, paired, refusal_of, stored
 
 HOUR = timedelta(hours=1)
 PERMANENT = AddPasscode(passcode_type=PasscodeType.PERMANENT, passcode="135790")
@@ -42,16 +42,6 @@ ONCE = AddPasscode(passcode_type=PasscodeType.ONE_TIME, passcode="998877", valid
 
 def with_passcodes(*passcodes: StoredPasscode, **changes: object) -> Memory:
     return paired(passcodes=passcodes, **changes)
-
-
-def stored(digits: str, **changes: object) -> StoredPasscode:
-    passcode = StoredPasscode(
-        passcode_type=PasscodeType.PERMANENT,
-        passcode=digits,
-        original_passcode=digits,
-        valid_from=LOCAL,
-    )
-    return replace(passcode, **changes)  # type: ignore[arg-type]
 
 
 def cyclic(days: CycleDays, hours: int, start: datetime = LOCAL) -> StoredPasscode:
