@@ -165,10 +165,12 @@ def test_state_and_clock_need_no_authentication() -> None:
     assert central.request(GetClock()).local_time == LOCAL
 
 
-def test_setting_the_clock_needs_the_administrator() -> None:
+def test_setting_the_clock_needs_somebody_who_has_proved_the_keys() -> None:
     central = Bench().central()
-    central.request(USER)
+    proof = KEYS.proof(central.request(USER).challenge)
     assert refusal_of(central.request, SetClock(local_time=LOCAL)) == Refusal.NO_PERMISSION
+    central.request(CheckRandom(proof=proof))
+    central.request(SetClock(local_time=LOCAL))
 
 
 @pytest.mark.parametrize("command", [0x61, 0x67, 0x69, 0x73, 0x74, 0x76, 0x13, 0x71, 0x02, 0x44])

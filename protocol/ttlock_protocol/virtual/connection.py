@@ -70,7 +70,8 @@ class Connection:
 
     def say(self, message: Response) -> None:
         """Send something unasked."""
-        self._emit(self._push(message), FaultPoint.PUSH, None)
+        content = bytes((_SUCCESS,)) + message.encode()
+        self._send(message.opcode, content, FaultPoint.PUSH)
 
     def teach(self, opcode: Opcode, credential: bytes, now: datetime) -> bool:
         """Let the lock learn a card or finger if the central asked it to; return whether it did."""
@@ -81,8 +82,7 @@ class Connection:
             progress = panel.learn(self._body, opcode, credential, learning, now)
         except Refused as refused:
             self.standing.learning = None
-            content = bytes((_FAILURE, refused.refusal))
-            self._emit(self._frame(opcode, content, self._key(opcode)), FaultPoint.PUSH, None)
+            self._send(opcode, bytes((_FAILURE, refused.refusal)), FaultPoint.PUSH)
             return True
         if progress.status == LearnStatus.DONE:
             self.standing.learning = None
@@ -113,7 +113,7 @@ class Connection:
             return
         except DecodeError:
             # Wrong padding means another key, and this is how a lock says so (reference 7.4).
-            self._emit(self._empty(), FaultPoint.ANSWER, None)
+            self._send(frame.command, None, FaultPoint.ANSWER)
             return
         if request is None:
             return
@@ -124,7 +124,7 @@ class Connection:
         elif FaultAction.REFUSE in hits:
             self._refuse(frame.command, hits[FaultAction.REFUSE].refusal)
         elif FaultAction.EMPTY in hits:
-            self._emit(self._empty(), FaultPoint.ANSWER, None)
+            self._send(frame.command, None, FaultPoint.ANSWER)
         elif FaultAction.CORRUPT in hits:
             self._on_damaged(frame)
         elif FaultAction.LOSE not in hits:
@@ -166,7 +166,7 @@ class Connection:
             content = bytes((_SUCCESS,)) + carry_out(visit, request).encode()
         except Refused as refused:
             content = bytes((_FAILURE, refused.refusal))
-        self._emit(self._frame(request.opcode, content, key), FaultPoint.ANSWER, name)
+        self._send(request.opcode, content, FaultPoint.ANSWER, request=name, key=key)
         if visit.is_over:
             self.hang_up()
 
@@ -182,11 +182,13 @@ class Connection:
             return
         if not has_admin:
             raise Refused(Refusal.NO_ADMINISTRATOR)
+        # The clock may also be set by an ordinary user, as the vendor's client does (D18).
+        needed = Auth.USER if request.opcode == Opcode.SET_CLOCK else request.auth
         is_allowed = {
             Auth.USER_CHALLENGE: standing.challenge is not None,
             Auth.USER: (standing.is_user or standing.is_admin) and standing.is_proved,
             Auth.ADMIN: standing.is_admin and standing.is_proved,
-        }[request.auth]
+        }[needed]
         # Whoever is pairing the lock chose its secrets a moment ago (reference 5.2).
         if not is_allowed and (standing.pairing is None or request.auth is Auth.USER_CHALLENGE):
             raise Refused(Refusal.NO_PERMISSION)
@@ -200,29 +202,18 @@ class Connection:
         return DEFAULT_KEY if administrator is None else administrator.aes_key
 
     def _refuse(self, command: int, refusal: Refusal) -> None:
-        frame = self._frame(command, bytes((_FAILURE, refusal)), self._key(command))
-        self._emit(frame, FaultPoint.ANSWER, None)
+        self._send(command, bytes((_FAILURE, refusal)), FaultPoint.ANSWER)
 
-    def _push(self, message: Response) -> bytes:
-        content = bytes((_SUCCESS,)) + message.encode()
-        return self._frame(message.opcode, content, self._key(message.opcode))
-
-    def _frame(self, command: int, content: bytes, key: bytes) -> bytes:
-        is_key_reply = command == Opcode.GET_AES_KEY
-        return encode_frame(
-            Frame(
-                version=self._body.memory.version,
-                command=Opcode.GET_AES_KEY if is_key_reply else Opcode.RESPONSE,
-                payload=encrypt(key, bytes((command,)) + content),
-            )
-        )
-
-    def _empty(self) -> bytes:
-        version = self._body.memory.version
-        return encode_frame(Frame(version=version, command=Opcode.RESPONSE, payload=b""))
-
-    def _emit(self, frame: bytes, at: FaultPoint, request: str | None) -> None:
-        """Send a frame through whatever goes wrong on the way."""
+    def _send(
+        self,
+        command: int,
+        content: bytes | None,
+        at: FaultPoint,
+        *,
+        request: str | None = None,
+        key: bytes | None = None,
+    ) -> None:
+        """Send through whatever goes wrong on the way; ``content`` ``None`` is the empty reply."""
         if not self.is_open:
             return
         hits = self.faults.hitting(at, request)
@@ -230,13 +221,31 @@ class Connection:
             self.hang_up()
             return
         if FaultAction.INTERLEAVE in hits:
-            self._notify(self._push(self._body.state(self.last_traffic_at)), {})
-        if FaultAction.LOSE in hits:
-            return
-        for _ in range(2 if FaultAction.DUPLICATE in hits else 1):
-            self._notify(frame, hits)
+            state = self._body.state(self.last_traffic_at)
+            content_between = bytes((_SUCCESS,)) + state.encode()
+            self._notify(self._frame(state.opcode, content_between, key), {})
+        if FaultAction.EMPTY in hits:
+            content = None
+        elif FaultAction.REFUSE in hits:
+            content = bytes((_FAILURE, hits[FaultAction.REFUSE].refusal))
+        repeats = 2 if FaultAction.DUPLICATE in hits else 1
+        for _ in range(0 if FaultAction.LOSE in hits else repeats):
+            self._notify(self._frame(command, content, key), hits)
         if FaultAction.DROP_AFTER in hits:
             self.hang_up()
+
+    def _frame(self, command: int, content: bytes | None, key: bytes | None) -> bytes:
+        is_key_reply = command == Opcode.GET_AES_KEY and content is not None
+        payload = b""
+        if content is not None:
+            payload = encrypt(key or self._key(command), bytes((command,)) + content)
+        return encode_frame(
+            Frame(
+                version=self._body.memory.version,
+                command=Opcode.GET_AES_KEY if is_key_reply else Opcode.RESPONSE,
+                payload=payload,
+            )
+        )
 
     def _notify(self, frame: bytes, hits: dict[FaultAction, Fault]) -> None:
         if FaultAction.CORRUPT in hits:

@@ -152,13 +152,11 @@ def _read_plain(hint: Any, value: Any, place: str) -> Any:
 def _read_text(hint: Any, value: Any) -> Any:
     if hint is bytes:
         return bytes.fromhex(value)
-    if hint is Instant:
-        return datetime.fromisoformat(value).astimezone(UTC)
-    if hint is datetime or hint is time:
-        read = hint.fromisoformat(value)
-        if read.tzinfo is not None:
-            raise ValueError("a lock's own time has no zone")
-        return read
+    if hint in (Instant, datetime, time):
+        read = time.fromisoformat(value) if hint is time else datetime.fromisoformat(value)
+        if (read.tzinfo is not None) != (hint is Instant):
+            raise ValueError("true time has a zone, a lock's own has none")
+        return read.astimezone(UTC) if isinstance(read, datetime) and read.tzinfo else read
     if issubclass(hint, IntEnum):
         return hint(value) if isinstance(value, int) else hint[value.upper()]
     return hint(value)
