@@ -78,7 +78,7 @@ class Bench:
         return self.lock.memory
 
     def set_faults(self, *faults: Fault, draw: Callable[[], float] = lambda: 0.0) -> None:
-        self.lock.faults = Faults(FaultPlan(faults=faults), draw=draw)
+        self.lock.set_faults(Faults(FaultPlan(faults=faults), draw=draw))
 
     def advance(self, seconds: float) -> None:
         """Let time pass, and everything that happens by itself happen when it is due."""

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from ttlock_protocol.errors import CommandRefused, KeyMismatch, LocalProtocolError, Refusal
+from ttlock_protocol.messages.admin import Reset
 from ttlock_protocol.messages.auth import CheckAdmin
 from ttlock_protocol.messages.clock import GetClock
 from ttlock_protocol.messages.operate import BoltState, GetState, State
@@ -179,6 +180,29 @@ class TestPushes:
         assert (central.pushes, central.is_open) == ([], False)
 
 
+def test_what_was_to_be_said_dies_with_the_link() -> None:
+    bench = Bench(None, at_answer(FaultAction.DROP, request="Unlock"))
+    central = bench.central()
+    with pytest.raises(LinkDropped):
+        central.run(unlock(KEYS, unique_id=1))
+    assert (central.events, bench.lock.take_outputs()) == ([], [])
+
+
+def test_a_second_answer_finds_no_link() -> None:
+    bench, central = admin_with(
+        at_request(FaultAction.DUPLICATE), at_answer(FaultAction.DROP_AFTER)
+    )
+    central.request(ADD)
+    assert (central.events, count(bench)) == ([], 1)
+
+
+def test_a_reset_hangs_up_once_however_often_the_link_drops() -> None:
+    bench, central = admin_with(at_answer(FaultAction.DROP))
+    with pytest.raises(LinkDropped):
+        central.request(Reset())
+    assert bench.memory.administrator is None
+
+
 class TestWhen:
     def test_the_nth_frame_of_all(self) -> None:
         _, central = admin_with(at_request(FaultAction.LOSE, nth=2))
@@ -231,7 +255,7 @@ class TestWhen:
     def run(self, plan: FaultPlan) -> list[str]:
         bench = Bench()
         central = bench.admin()
-        bench.lock.faults = Faults(plan, draw=random.Random(plan.seed).random)
+        bench.lock.set_faults(Faults(plan, draw=random.Random(plan.seed).random))
         told = []
         for _ in range(40):
             try:

@@ -203,7 +203,8 @@ class VirtualLockServer:
             case SetFaults(document):
                 plan = load_fault_plan(document)
                 # Numbers that a seed reproduces are wanted here, not unpredictable ones.
-                self._lock.faults = Faults(plan, draw=random.Random(plan.seed).random)  # noqa: S311
+                draw = random.Random(plan.seed).random  # noqa: S311
+                self._lock.set_faults(Faults(plan, draw=draw))
             case ShiftClock(seconds):
                 self._lock.shift_clock(seconds)
             case Reboot():

@@ -55,13 +55,8 @@ class VirtualLock:
         self._outputs: list[Output] = []
         self._faults = faults or Faults(FaultPlan(), draw=lambda: 0.0)
 
-    @property
-    def faults(self) -> Faults:
-        """What goes wrong on the way."""
-        return self._faults
-
-    @faults.setter
-    def faults(self, faults: Faults) -> None:
+    def set_faults(self, faults: Faults) -> None:
+        """Let other things go wrong on the way, from now on."""
         self._faults = faults
         if self._connection is not None:
             self._connection.faults = faults
