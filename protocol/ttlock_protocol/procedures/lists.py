@@ -8,7 +8,11 @@ from typing import Final, Protocol, TypeVar
 
 from ttlock_protocol.errors import CommandRefused, LocalProtocolError, Refusal, RemoteProtocolError
 from ttlock_protocol.messages.cards import CardRecord, GetCards
-from ttlock_protocol.messages.fingerprints import FingerprintRecord, GetFingerprints
+from ttlock_protocol.messages.fingerprints import (
+    FingerprintPage,
+    FingerprintRecord,
+    GetFingerprints,
+)
 from ttlock_protocol.messages.log import END_CURSORS, GetLog, LogRecord
 from ttlock_protocol.messages.pages import NO_MORE, Unreadable
 from ttlock_protocol.messages.passage import PASSAGE_END, GetPassageEntries, PassageEntry
@@ -60,19 +64,21 @@ def list_fingerprints() -> Procedure[tuple[FingerprintRecord | Unreadable, ...]]
     the second such refusal of the first page is believed: noise does not strike twice alike.
     """
     try:
-        yield from ask(GetFingerprints())
+        first = yield from ask(GetFingerprints())
     except CommandRefused as refused:
         if refused.refusal not in _NO_FINGERPRINTS:
             raise
         try:
-            yield from ask(GetFingerprints())
+            first = yield from ask(GetFingerprints())
         except CommandRefused as again:
             if again.refusal != refused.refusal:
                 raise
             return ()
-    return (
-        yield from _read(lambda cursor: ask(GetFingerprints(cursor=cursor)), frozenset({NO_MORE}))
-    )
+    return (yield from _read(_fingerprints, frozenset({NO_MORE}), first=first))
+
+
+def _fingerprints(cursor: int) -> Procedure[FingerprintPage]:
+    return ask(GetFingerprints(cursor=cursor))
 
 
 def list_passage_entries() -> Procedure[tuple[PassageEntry | Unreadable, ...]]:
@@ -114,17 +120,20 @@ def read_log(*, cursor: int, limit: int) -> Procedure[LogSlice]:
 
 
 def _read(
-    ask_page: Callable[[int], Procedure[_AnyPage[E_co]]], ends: frozenset[int | None]
+    ask_page: Callable[[int], Procedure[_AnyPage[E_co]]],
+    ends: frozenset[int | None],
+    first: _AnyPage[E_co] | None = None,
 ) -> Procedure[tuple[E_co, ...]]:
+    """Read pages up to one that ``ends``; ``first`` has been read already."""
     found: list[E_co] = []
-    cursor = 0
-    seen = {cursor}
+    seen = {0}
+    page = first if first is not None else (yield from ask_page(0))
     while True:
-        page = yield from ask_page(cursor)
         found += page.records
-        if page.next_cursor in ends:
-            return tuple(found)
-        if page.next_cursor is None or page.next_cursor in seen or len(found) > MAX_RECORDS:
-            raise ListNotEnding("a list of the lock does not end")
         cursor = page.next_cursor
+        if cursor in ends:
+            return tuple(found)
+        if cursor is None or cursor in seen or len(found) > MAX_RECORDS:
+            raise ListNotEnding("a list of the lock does not end")
         seen.add(cursor)
+        page = yield from ask_page(cursor)
