@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -54,6 +55,15 @@ async def test_an_acknowledged_message_is_gone_and_the_others_come_again_in_orde
         again, third = await agent.receive(), await agent.receive()
         assert (again.payload, third.payload) == (b"2", b"3")
         assert again.is_duplicate
+
+
+async def test_answers_are_not_held_back_for_acknowledgements(
+    mosquitto: BrokerProcess, start_agent: Any
+) -> None:
+    async with start_agent(mosquitto.port) as agent:
+        await agent.connection.wait_connected()
+        connected = agent.connection._client._paho.socket()
+        assert connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.parametrize("kind", list(BrokerKind))
