@@ -33,8 +33,7 @@ from ttlock_agent.vault import Vault, load_master_key
 
 AGENT_ID = "bench"
 POLL_S = 0.02
-START_LIMIT_S = 20.0
-WORK_LIMIT_S = 120.0
+WORK_LIMIT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
