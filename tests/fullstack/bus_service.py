@@ -102,6 +102,10 @@ class BusService:
         body = [interface, changed, []]
         self._emit(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", body)
 
+    def invalidate(self, path: str, interface: str, name: str) -> None:
+        if self.objects[path][interface].pop(name, None) is not None:
+            self._emit(path, PROPERTIES, "PropertiesChanged", "sa{sv}as", [interface, {}, [name]])
+
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)

@@ -42,6 +42,13 @@ class FakeBluez(BusService):
         """Times that somebody connected while a scan was running."""
         self.offers_passive = False
         self.delivers_passive = True
+        self.forgets_when_scan_stops = False
+        self.clumsy_stops = 0
+        """How many of the next scans end while BlueZ says that they do not (before 5.88)."""
+        self.is_stuck = False
+        """Whether scanning fails until the power is cycled."""
+        self.refuse_power_on = 0
+        """How often the power cannot be switched on."""
         self.aborts = 0
         """How many of the next connections radio noise ends while they are made."""
         self.write_types: list[str] = []
@@ -166,18 +173,22 @@ class FakeBluez(BusService):
 
     async def _set(self, call: Call) -> None:
         _, name, value = call.body
-        if name == "Powered":
-            self.set_powered(value.value, call.path.rpartition("/")[2])
+        if name != "Powered":
+            raise Refusal("NotSupported")
+        if value.value and self.refuse_power_on:
+            self.refuse_power_on -= 1
+            raise Refusal("Failed", "Failed")
+        self.is_stuck = False
+        self.set_powered(value.value, call.path.rpartition("/")[2])
 
     async def _start_discovery(self, call: Call) -> None:
         if not self.objects[call.path][ADAPTER]["Powered"].value:
             raise Refusal("NotReady", "Resource Not Ready")
+        if self.is_stuck:
+            raise Refusal("InProgress", "Operation already in progress")
         clients = self._scanners.setdefault(call.path, set())
         if call.sender in clients:
             raise Refusal("InProgress", "Operation already in progress")
-        if not clients:
-            for path in self._devices(call.path):
-                self.objects[path][DEVICE].pop("RSSI", None)
         clients.add(call.sender)
 
     async def _stop_discovery(self, call: Call) -> None:
@@ -185,6 +196,15 @@ class FakeBluez(BusService):
         if call.sender not in clients:
             raise Refusal("Failed", "No discovery started")
         clients.discard(call.sender)
+        if not clients:
+            for path in self._devices(call.path):
+                self.invalidate(path, DEVICE, "RSSI")
+        if self.clumsy_stops:
+            self.clumsy_stops -= 1
+            raise Refusal("InProgress", "Operation already in progress")
+        if self.forgets_when_scan_stops:
+            for path in self._devices(call.path):
+                self.remove_device(path)
 
     async def _register_monitor(self, call: Call) -> None:
         self._monitors.setdefault(call.path, set()).add((call.sender, call.body[0]))

@@ -8,12 +8,14 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from bleak.backends.bluezdbus.manager import _global_instances  # noqa: TID251
 
 from ttlock_agent.clock import SystemClock
 from ttlock_agent.link import Link, LinkFactory
@@ -78,7 +80,7 @@ class Rig:
     def break_by(self, *faults: Fault) -> None:
         """Let ``faults`` happen from now on."""
         plan = FaultPlan(faults=faults)
-        self.lock.faults = Faults(plan, draw=random.Random(plan.seed).random)
+        self.lock.set_faults(Faults(plan, draw=random.Random(plan.seed).random))
 
 
 def paired_memory(mac: str = MAC, *, permanent_passcodes: tuple[str, ...] = ()) -> Memory:
@@ -148,8 +150,18 @@ async def bluez_rig(**options: Any) -> AsyncIterator[BluezRig]:
     await bluez.start()
     yield BluezRig("dbus", factory, MAC, air.lock, bluez, air)
     await factory.close()
+    await release_bleak()
     await bluez.kill()
     await air.stop()
+
+
+async def release_bleak() -> None:
+    """Close the bus connection that bleak keeps for each event loop."""
+    bleak = _global_instances.pop(asyncio.get_running_loop(), None)
+    if bleak is not None and bleak._bus is not None:
+        bleak._bus.disconnect()
+        with suppress(OSError, EOFError):
+            await bleak._bus.wait_for_disconnect()
 
 
 async def add_permanent(visit: Visit, digits: str) -> None:

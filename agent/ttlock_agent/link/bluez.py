@@ -6,6 +6,7 @@ itself from whatever happened in between: adapter, service or bus gone and back.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from .bluez_bus import CALL_LIMIT_S, Adapter, BluezBus, Snapshot
 from .bluez_errors import RADIO_ERRORS, problem_of, unavailable
 from .bluez_link import BluezLink, LinkTimes, open_link
 from .bluez_recovery import RecoveryCounts, RecoveryLadder
-from .bluez_scan import Ear, Heard, Mode, ScanChoice, scanning
+from .bluez_scan import Ear, Heard, Mode, ScanChoice, first_of, scanning
 
 log = structlog.get_logger()
 
@@ -204,31 +205,31 @@ class BluezLinkFactory:
 
     async def _find(self, adapter: Adapter, address: str, timeout_s: float) -> Heard:
         ear = Ear(self._clock)
-        found = None
+        gone = asyncio.Event()
         try:
-            async with self._scanning(ear, adapter, "active"):
-                with suppress(TimeoutError):
-                    async with self._bus.while_there(adapter.path, timeout_s):
-                        found = await ear.await_lock(address)
+            with self._bus.watching(adapter.path, gone.set):
+                async with self._scanning(ear, adapter, "active"):
+                    await first_of(timeout_s, ear.await_lock(address), gone.wait())
         except RADIO_ERRORS as error:
             raise await self._named(error) from error
-        if found is None:
+        heard = ear.find(address)
+        if heard is None:
             await self._examine()
             raise LockNotSeen(f"No advertisement of {address} arrived.")
-        return found
+        return heard
 
     async def _listen(self, mode: Mode) -> list[Heard]:
         """Scan for one round, in the background; raises ``AdapterUnavailable``."""
         async with self._airtime.background() as wanted:
             adapter, _ = await self._examine()
             ear = Ear(self._clock)
+            gone = asyncio.Event()
             has_started = False
             try:
-                async with self._scanning(ear, adapter, mode):
-                    has_started = True
-                    with suppress(TimeoutError):
-                        async with self._bus.while_there(adapter.path, self._times.round_s):
-                            await wanted.wait()
+                with self._bus.watching(adapter.path, gone.set):
+                    async with self._scanning(ear, adapter, mode):
+                        has_started = True
+                        await first_of(self._times.round_s, wanted.wait(), gone.wait())
             except RADIO_ERRORS as error:
                 if mode == "active" or has_started:
                     raise await self._named(error) from error
@@ -237,7 +238,7 @@ class BluezLinkFactory:
                 self._choice.refused()
                 log.info("passive_scan_refused", error=type(error).__name__)
                 return []
-            if not wanted.is_set():
+            if not (wanted.is_set() or gone.is_set()):
                 self._choice.round_ended(mode, has_heard=bool(ear.heard))
             return ear.heard
 

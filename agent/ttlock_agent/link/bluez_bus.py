@@ -7,8 +7,8 @@ when the Bluetooth service dies or takes a device away without saying "disconnec
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -149,18 +149,6 @@ class BluezBus:
             yield
         finally:
             self._watchers.remove(watcher)
-
-    @asynccontextmanager
-    async def while_there(self, path: str, limit_s: float) -> AsyncGenerator[None]:
-        """Raise ``TimeoutError`` after ``limit_s``, or as soon as ``path`` is gone."""
-        async with asyncio.timeout(limit_s) as limit:
-
-            def cut_short() -> None:
-                if not limit.expired():
-                    limit.reschedule(0.0)
-
-            with self.watching(path, cut_short):
-                yield
 
     async def close(self) -> None:
         """Let go of the bus; the next question connects again."""

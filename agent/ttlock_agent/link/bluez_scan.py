@@ -7,11 +7,11 @@ advertises that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from bleak import BleakScanner  # noqa: TID251 - the Bluetooth link is made of bleak
 from bleak.args.bluez import BlueZScannerArgs  # noqa: TID251
@@ -60,14 +60,15 @@ class Ear:
         """The newest of each different advertisement of each lock."""
         return list(self._heard.values())
 
-    async def await_lock(self, address: str) -> Heard:
-        """Wait for an advertisement of the lock ``address``."""
-        while True:
-            for heard in self._heard.values():
-                if heard.sighting.address == address:
-                    return heard
+    async def await_lock(self, address: str) -> None:
+        """Wait until :meth:`find` finds."""
+        while self.find(address) is None:
             self._news.clear()
             await self._news.wait()
+
+    def find(self, address: str) -> Heard | None:
+        """Return what was heard of the lock ``address``, if anything."""
+        return next((each for each in self.heard if each.sighting.address == address), None)
 
     def on_advertisement(self, device: BLEDevice, data: AdvertisementData) -> None:
         """Take one report of BlueZ."""
@@ -87,6 +88,17 @@ class Ear:
         )
         self._heard[lock.mac, raw] = Heard(device, sighting)
         self._news.set()
+
+
+async def first_of(limit_s: float, *waits: Coroutine[Any, Any, object]) -> None:
+    """Wait for one of ``waits``, for ``limit_s`` at most; the others are cancelled."""
+    tasks = [asyncio.ensure_future(each) for each in waits]
+    try:
+        await asyncio.wait(tasks, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager

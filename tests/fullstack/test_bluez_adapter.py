@@ -1,0 +1,176 @@
+"""The adapter, the service or the bus is not there: named, and over as soon as it is back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+
+from ttlock_agent.errors import AdapterProblem, AdapterUnavailable, LockNotSeen
+
+from .bus_service import Refusal
+from .fake_bluez import FIRST_ADDRESS
+from .rigs import MAC, SEEN_S, UNSEEN_S, BluezRig, bluez_rig, private_bus
+
+LONG_S = 50.0
+"""Longer than a test may take: what ends sooner was cut short."""
+
+
+async def connects(rig: BluezRig) -> bool:
+    await (await rig.factory.connect(MAC, timeout_s=SEEN_S)).close()
+    return rig.factory.state.problem is None
+
+
+async def problem(rig: BluezRig, timeout_s: float = UNSEEN_S) -> AdapterProblem:
+    with pytest.raises(AdapterUnavailable) as caught:
+        await rig.factory.connect(MAC, timeout_s=timeout_s)
+    reason = caught.value.reason
+    # A stuck adapter was helped, or will be, by the ladder.
+    assert rig.factory.state.problem is reason or reason is AdapterProblem.STUCK
+    return reason
+
+
+async def test_missing(dbus_rig: BluezRig) -> None:
+    dbus_rig.bluez.remove_adapter("hci0")
+    assert await problem(dbus_rig) is AdapterProblem.MISSING
+    dbus_rig.bluez.add_adapter("hci0", FIRST_ADDRESS)
+    assert await connects(dbus_rig)
+
+
+async def test_powered_off(dbus_rig: BluezRig) -> None:
+    dbus_rig.bluez.set_powered(False)
+    assert await problem(dbus_rig) is AdapterProblem.POWERED_OFF
+    dbus_rig.bluez.set_powered(True)
+    assert await connects(dbus_rig)
+
+
+async def test_blocked(dbus_rig: BluezRig) -> None:
+    dbus_rig.bluez.set_powered(False)
+    dbus_rig.bluez.set_power_state("off-blocked")
+    assert await problem(dbus_rig) is AdapterProblem.BLOCKED
+
+
+async def test_no_service(dbus_rig: BluezRig) -> None:
+    await dbus_rig.bluez.kill()
+    assert await problem(dbus_rig) is AdapterProblem.NO_DAEMON
+    await dbus_rig.bluez.start()
+    assert await connects(dbus_rig)
+
+
+async def test_no_bus(dbus_rig: BluezRig, bus: Popen[bytes], tmp_path: Path) -> None:
+    assert await connects(dbus_rig)
+    bus.kill()
+    bus.wait()
+    assert await problem(dbus_rig) is AdapterProblem.NO_BUS
+    await dbus_rig.bluez.kill()
+    (tmp_path / "bus").unlink()
+    with private_bus(tmp_path):
+        await dbus_rig.bluez.start()
+        assert await connects(dbus_rig)
+
+
+async def test_no_permission(dbus_rig: BluezRig) -> None:
+    denied = Refusal("org.freedesktop.DBus.Error.AccessDenied", "no")
+    dbus_rig.bluez.refuse("GetManagedObjects", denied)
+    assert await problem(dbus_rig) is AdapterProblem.NO_PERMISSION
+    assert await connects(dbus_rig)
+
+
+async def test_a_service_that_does_not_answer_is_stuck(dbus_rig: BluezRig) -> None:
+    dbus_rig.bluez.hanging.add("GetManagedObjects")
+    assert await problem(dbus_rig) is AdapterProblem.STUCK
+    dbus_rig.bluez.hanging.clear()
+    assert await connects(dbus_rig)
+
+
+async def test_an_adapter_that_does_not_start_scanning_is_stuck(dbus_rig: BluezRig) -> None:
+    dbus_rig.bluez.refuse("StartDiscovery", Refusal("InProgress", "busy"))
+    assert await problem(dbus_rig, SEEN_S) is AdapterProblem.STUCK
+
+
+async def test_an_adapter_that_does_not_stop_scanning_is_stuck(dbus_rig: BluezRig) -> None:
+    dbus_rig.bluez.clumsy_stops = 2  # bleak makes up for one
+    assert await problem(dbus_rig, SEEN_S) is AdapterProblem.STUCK
+    dbus_rig.bluez.clumsy_stops = 1
+    assert await connects(dbus_rig)
+
+
+@pytest.mark.parametrize("method", ["StartDiscovery", "StopDiscovery"])
+async def test_a_scan_that_hangs_is_given_up(dbus_rig: BluezRig, method: str) -> None:
+    dbus_rig.bluez.hanging.add(method)
+    assert await problem(dbus_rig, SEEN_S) is AdapterProblem.STUCK
+
+
+async def scanning(rig: BluezRig) -> None:
+    while not rig.bluez.is_scanning:
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("happens", "expected"),
+    [
+        (lambda rig: _now(rig.bluez.remove_adapter, "hci0"), AdapterProblem.MISSING),
+        (lambda rig: rig.bluez.kill(), AdapterProblem.NO_DAEMON),
+        (lambda rig: rig.bluez.stop(), AdapterProblem.NO_DAEMON),
+    ],
+    ids=["unplugged", "service killed", "service stopped"],
+)
+async def test_what_happens_during_a_scan_ends_it(
+    dbus_rig: BluezRig, happens: Callable[[BluezRig], Awaitable[None]], expected: AdapterProblem
+) -> None:
+    dbus_rig.air.is_in_range = False
+    connecting = asyncio.create_task(problem(dbus_rig, LONG_S))
+    await scanning(dbus_rig)
+    await happens(dbus_rig)
+    assert await connecting is expected
+
+
+async def test_the_bus_dies_during_a_scan(dbus_rig: BluezRig, bus: Popen[bytes]) -> None:
+    dbus_rig.air.is_in_range = False
+    connecting = asyncio.create_task(problem(dbus_rig, LONG_S))
+    await scanning(dbus_rig)
+    bus.kill()
+    assert await connecting is AdapterProblem.NO_BUS
+
+
+async def test_switched_off_during_a_scan(dbus_rig: BluezRig) -> None:
+    dbus_rig.air.is_in_range = False
+    connecting = asyncio.create_task(problem(dbus_rig))
+    await scanning(dbus_rig)
+    dbus_rig.bluez.set_powered(False)
+    assert await connecting is AdapterProblem.POWERED_OFF
+
+
+@pytest.mark.parametrize("wanted", ["hci1", "00:1A:7D:DA:71:99"])
+async def test_the_adapter_is_chosen_by_name_or_address(bus: Popen[bytes], wanted: str) -> None:
+    async with bluez_rig(adapter=wanted) as rig:
+        assert await problem(rig) is AdapterProblem.MISSING
+        rig.bluez.add_adapter("hci1", "00:1A:7D:DA:71:99")
+        link = await rig.factory.connect(MAC, timeout_s=SEEN_S)
+        assert rig.bluez.is_connected(rig.bluez.device_path(rig.air, "hci1"))
+        assert (rig.factory.state.adapter, rig.factory.state.address) == (
+            "hci1",
+            "00:1A:7D:DA:71:99",
+        )
+        await link.close()
+
+
+async def test_without_a_choice_the_first_that_is_on_is_taken(dbus_rig: BluezRig) -> None:
+    dbus_rig.bluez.add_adapter("hci1", "00:1A:7D:DA:71:99")
+    dbus_rig.bluez.set_powered(False, "hci0")
+    assert await connects(dbus_rig)
+    assert dbus_rig.factory.state.adapter == "hci1"
+
+
+async def test_a_working_adapter_and_no_lock_is_no_problem(dbus_rig: BluezRig) -> None:
+    dbus_rig.air.is_in_range = False
+    with pytest.raises(LockNotSeen):
+        await dbus_rig.factory.connect(MAC, timeout_s=UNSEEN_S)
+    assert dbus_rig.factory.state.problem is None
+
+
+async def _now(act: Callable[..., None], *arguments: object) -> None:
+    act(*arguments)

@@ -1,0 +1,130 @@
+"""What is done about an adapter that goes on failing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from structlog.testing import capture_logs
+
+from ttlock_agent.errors import AdapterProblem, AdapterUnavailable, ConnectFailed, LockNotSeen
+from ttlock_agent.link.bluez_recovery import RecoveryCounts
+
+from .air import AirLock
+from .bus_service import Refusal
+from .rigs import (
+    FAST,
+    MAC,
+    SEEN_S,
+    UNSEEN_S,
+    BluezRig,
+    bluez_rig,
+    new_virtual_lock,
+    paired_memory,
+)
+
+NOISE = Refusal("Failed", "le-connection-unknown")
+
+
+async def fail_to_connect(rig: BluezRig) -> None:
+    rig.bluez.refuse("Connect", NOISE)
+    with pytest.raises(ConnectFailed):
+        await rig.factory.connect(MAC, timeout_s=SEEN_S)
+
+
+async def test_failed_connections_climb_the_ladder(dbus_rig: BluezRig) -> None:
+    calls = dbus_rig.bluez.calls
+    await fail_to_connect(dbus_rig)
+    assert calls.count("Adapter1.StartDiscovery") == 2  # the search, and the clearing
+    await fail_to_connect(dbus_rig)
+    assert calls.count("Adapter1.RemoveDevice") == 1
+    await fail_to_connect(dbus_rig)
+    assert calls.count("Properties.Set") == 2  # off, on
+    with capture_logs() as logs:
+        await fail_to_connect(dbus_rig)
+    assert [each["event"] for each in logs if each["log_level"] == "error"] == [
+        "adapter_needs_operator"
+    ]
+    assert dbus_rig.factory.state.needs_operator
+
+
+async def test_the_power_is_cycled_once_in_ten_minutes(dbus_rig: BluezRig) -> None:
+    for _ in range(8):
+        await fail_to_connect(dbus_rig)
+    assert dbus_rig.factory.state.recovery == RecoveryCounts(
+        clear_scan=3, drop_device=2, power_cycle=1, tell_operator=2
+    )
+
+
+async def test_success_leads_down_from_the_ladder(dbus_rig: BluezRig) -> None:
+    for _ in range(4):
+        await fail_to_connect(dbus_rig)
+    link = await dbus_rig.factory.connect(MAC, timeout_s=SEEN_S)
+    await link.close()
+    assert not dbus_rig.factory.state.needs_operator
+    await fail_to_connect(dbus_rig)
+    assert dbus_rig.factory.state.recovery.clear_scan == 2
+
+
+async def test_a_lock_that_is_silent_among_others_is_not_the_adapters_fault(
+    dbus_rig: BluezRig,
+) -> None:
+    dbus_rig.air.is_in_range = False
+    for _ in range(3):
+        with pytest.raises(LockNotSeen):
+            await dbus_rig.factory.connect(MAC, timeout_s=UNSEEN_S)
+    assert dbus_rig.factory.state.recovery == RecoveryCounts()
+
+
+@pytest.mark.parametrize(("has_stranger", "steps"), [(True, 0), (False, 1)])
+async def test_an_adapter_that_hears_nothing_for_long_is_suspected(
+    bus: object, has_stranger: bool, steps: int
+) -> None:
+    async with bluez_rig(times=replace(FAST, silence_s=0.1)) as rig:
+        rig.air.is_in_range = False
+        if has_stranger:
+            rig.bluez.strangers["11:22:33:44:55:66"] = 0x004C
+        with pytest.raises(LockNotSeen):
+            await rig.factory.connect(MAC, timeout_s=UNSEEN_S)
+        assert rig.factory.state.recovery.clear_scan == steps
+
+
+async def test_power_that_does_not_come_back_is_owed(dbus_rig: BluezRig) -> None:
+    for _ in range(2):
+        await fail_to_connect(dbus_rig)
+    dbus_rig.bluez.refuse_power_on = 2
+    await fail_to_connect(dbus_rig)
+    with pytest.raises(AdapterUnavailable) as caught:
+        await dbus_rig.factory.connect(MAC, timeout_s=SEEN_S)
+    assert caught.value.reason is AdapterProblem.POWERED_OFF
+    await (await dbus_rig.factory.connect(MAC, timeout_s=SEEN_S)).close()
+
+
+async def test_power_that_somebody_else_switched_off_stays_off(dbus_rig: BluezRig) -> None:
+    dbus_rig.bluez.set_powered(False)
+    for _ in range(5):
+        with pytest.raises(AdapterUnavailable):
+            await dbus_rig.factory.connect(MAC, timeout_s=UNSEEN_S)
+    assert "Properties.Set" not in dbus_rig.bluez.calls
+
+
+async def test_a_stuck_adapter_is_helped(dbus_rig: BluezRig) -> None:
+    """A scan that BlueZ believes to run for ever, until the power is cycled."""
+    dbus_rig.bluez.is_stuck = True
+    for _ in range(3):
+        with pytest.raises(AdapterUnavailable):
+            await dbus_rig.factory.connect(MAC, timeout_s=UNSEEN_S)
+    await (await dbus_rig.factory.connect(MAC, timeout_s=SEEN_S)).close()
+    assert dbus_rig.factory.state.recovery.power_cycle == 1
+    assert dbus_rig.factory.state.recovery.failed == 1  # clearing could not help
+
+
+async def test_the_power_stays_on_while_another_lock_is_connected(dbus_rig: BluezRig) -> None:
+    other = AirLock(new_virtual_lock(paired_memory("AA:BB:CC:44:55:66")))
+    dbus_rig.bluez.locks.append(other)
+    link = await dbus_rig.factory.connect(other.mac, timeout_s=SEEN_S)
+    for _ in range(4):
+        await fail_to_connect(dbus_rig)
+    await link.write(b"x")
+    await link.close()
+    assert dbus_rig.factory.state.recovery.power_cycle == 0
