@@ -14,7 +14,7 @@ from ttlock_protocol.errors import (
 from ttlock_protocol.frame import Frame, Version, encode_frame
 from ttlock_protocol.message import Opcode, Request, Response
 from ttlock_protocol.messages.admin import Reset, ResetDone
-from ttlock_protocol.messages.cards import CardLearning, GetCards, LearnCard
+from ttlock_protocol.messages.cards import AddCard, CardLearning, GetCards, LearnCard
 from ttlock_protocol.messages.clock import Clock, GetClock
 from ttlock_protocol.messages.device import DeviceText, DeviceTextAnswer, GetDeviceText
 from ttlock_protocol.messages.fingerprints import FingerprintPage, GetFingerprints
@@ -162,6 +162,17 @@ def test_learning_answers_more_than_once() -> None:
     assert event.response.status is LearnStatus.DONE
     again = heard(session, "050157020101e28f3a")
     assert isinstance(again, Push)
+
+
+def test_another_card_that_is_learnt_does_not_answer_for_a_known_one() -> None:
+    added = AddCard(
+        card_number=bytes.fromhex("01e28f3a"),
+        valid_from=local(2026, 3, 14),
+        valid_until=local(2026, 12, 31),
+    )
+    session = session_after(added)
+    assert isinstance(heard(session, "0501570201099999ff"), Push)
+    assert isinstance(heard(session, "050157020101e28f3a"), Replied)
 
 
 def test_progress_of_learning_does_not_answer_a_list() -> None:

@@ -1,0 +1,23 @@
+"""The README's example is what it says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[2] / "protocol" / "README.md"
+
+
+def test_the_ten_lines_run(capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    assert len([line for line in example.splitlines() if line]) <= 10
+    exec(compile(example, str(README), "exec"), {})
+    assert capsys.readouterr().out == "[6]\n"
+
+
+def test_every_module_is_named() -> None:
+    text = README.read_text()
+    package = README.parent / "ttlock_protocol"
+    names = {path.stem for path in package.iterdir() if not path.name.startswith("_")}
+    for name in names - {"py", "errors"}:
+        assert f"`{name}" in text, name
