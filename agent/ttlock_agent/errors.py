@@ -148,14 +148,22 @@ class JobRejected(JobError):
 
 
 class LockRefused(JobError):
-    """The lock itself said no, for good; ``refusal`` is the lock's stable reason."""
+    """The lock itself said no; ``code`` names its reason, where that has a name."""
 
     code = "lock_refused"
     hint = "The lock will refuse this again; see the reason."
 
-    def __init__(self, message: str, *, refusal: str, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        refusal: str | None = None,
+        hint: str | None = None,
+        retryable: bool = False,
+    ) -> None:
         super().__init__(message, hint=hint)
-        self.refusal = refusal
+        self.code = refusal or self.code
+        self.retryable = retryable
 
 
 class KeysRejected(JobError):

@@ -75,6 +75,14 @@ class Model:
         self.wanted.pop(entry.digits, None)
         self.wanted[entry.digits] = entry
 
+    def conclude(self, job_id: str, state: JobState, at: datetime) -> None:
+        """The wish of a job ends as the job does."""
+        for entry in [each for each in self.wanted.values() if each.job_id == job_id]:
+            if state is JobState.PROVED:
+                self.want(replace(entry, proved_at=at, updated_at=at))
+            elif state in (JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED):
+                del self.wanted[entry.digits]
+
 
 def line(job: Job) -> str:
     return f"{job.id} {job.state}"
@@ -296,7 +304,6 @@ class JournalMachine(RuleBasedStateMachine):
         picks=st.lists(st.integers(0, 7), min_size=1, max_size=3),
         to=st.sampled_from(JobState),
         is_sent=st.sampled_from([None, False, True]),
-        is_proving=st.booleans(),
         fault=faults,
     )
     def move(
@@ -304,7 +311,6 @@ class JournalMachine(RuleBasedStateMachine):
         picks: list[int],
         to: JobState,
         is_sent: bool | None,
-        is_proving: bool,
         fault: Fault,
     ) -> None:
         self.clock.at += timedelta(seconds=1)
@@ -315,23 +321,17 @@ class JournalMachine(RuleBasedStateMachine):
         )
         ids = list(self.model.jobs)
         moves = {ids[pick % len(ids)]: move for pick in picks}
-        proved = [
-            replace(entry, proved_at=now, updated_at=now)
-            for entry in self.model.wanted.values()
-            if is_proving and entry.job_id in moves
-        ]
         after = deepcopy(self.model)
         try:
             for job_id in moves:
                 after.step(moved(after.jobs[job_id], move, now))
-            for entry in proved:
-                after.want(entry)
+                after.conclude(job_id, to, now)
         except IllegalMove:
             after, fault = self.model, None
 
         async def step(journal: Journal) -> None:
             try:
-                await journal.move_many(moves, wanted=proved, outbox=say)
+                await journal.move_many(moves, outbox=say)
             except IllegalMove:
                 assert after is self.model
 

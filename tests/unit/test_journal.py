@@ -204,8 +204,7 @@ async def test_the_state_in_the_file_decides(journal: Journal) -> None:
     job = (await journal.accept(request())).job
     await journal.move(job.id, Move(to=JobState.CANCELLED))
     with pytest.raises(IllegalMove):
-        await journal.move(job.id, WORKING, wanted=[wish()], outbox=answer)
-    assert await journal.wanted("front-door") == []
+        await journal.move(job.id, WORKING, outbox=answer)
     assert await journal.outbox() == []
     with pytest.raises(NoSuchJob):
         await journal.move("nobody", WORKING)
@@ -218,12 +217,9 @@ async def test_many_moves_are_one(journal: Journal) -> None:
     with pytest.raises(IllegalMove):
         await journal.move_many(dict.fromkeys(ids, PROVED), outbox=answer)
     assert [job.state for job in await journal.open_jobs()] == [JobState.WORKING] * 2
-    proved = await journal.move_many(
-        {ids[1]: PROVED, ids[0]: PROVED}, wanted=[wish(proved_at=START)], outbox=answer
-    )
+    proved = await journal.move_many({ids[1]: PROVED, ids[0]: PROVED}, outbox=answer)
     assert [job.id for job in proved] == [ids[1], ids[0]]
     assert await payloads(journal) == [b"proved", b"proved"]
-    assert [entry.proved_at for entry in await journal.wanted("front-door")] == [START]
 
 
 async def test_the_audit_trail_tells_each_step(journal: Journal, clock: TestClock) -> None:
@@ -373,8 +369,7 @@ async def test_a_stale_wish_does_not_undo_a_newer_one(journal: Journal) -> None:
     await journal.put_wanted([wish(label="read by the visit")])
     (seen,) = await journal.wanted("front-door")
     await journal.put_wanted([wish(label="changed meanwhile")])
-    job = (await journal.accept(request())).job
-    await journal.move(job.id, WORKING, wanted=[replace(seen, proved_at=START)])
+    assert await journal.put_wanted([replace(seen, proved_at=START)]) == 0
     assert await journal.forget_wanted([seen]) == 0
     (kept,) = await journal.wanted("front-door")
     assert (kept.label, kept.proved_at) == ("changed meanwhile", None)
@@ -392,6 +387,47 @@ async def test_a_forgotten_wish_is_not_brought_back_by_a_stale_one(journal: Jour
     assert [entry.label for entry in await journal.wanted("front-door")] == ["again"]
     assert await journal.forget_wanted([wish()]) == 1
     assert await journal.forget_wanted([wish()]) == 0
+
+
+@pytest.mark.parametrize(
+    ("is_wanted", "end", "is_kept"),
+    [
+        (True, PROVED, True),
+        (True, Move(to=JobState.FAILED, error=FAILURE), False),
+        (True, Move(to=JobState.EXPIRED, error=FAILURE), False),
+        (True, Move(to=JobState.CANCELLED), False),
+        (False, PROVED, False),
+        (False, Move(to=JobState.CANCELLED), False),
+        (True, Move(to=JobState.OUTCOME_UNKNOWN, is_sent=True, error=FAILURE), True),
+        (False, Move(to=JobState.OUTCOME_UNKNOWN, is_sent=True, error=FAILURE), True),
+    ],
+    ids=lambda value: str(value.to) if isinstance(value, Move) else str(value),
+)
+async def test_a_wish_ends_as_its_job_does(
+    journal: Journal, clock: TestClock, is_wanted: bool, end: Move, is_kept: bool
+) -> None:
+    job = (await journal.accept(request(), wanted=[wish(is_wanted=is_wanted)])).job
+    await journal.put_wanted([wish("999999")])
+    await journal.move(job.id, WORKING)
+    await clock.sleep(1)
+    await journal.move(job.id, end)
+    kept = [entry for entry in await journal.wanted("front-door") if entry.job_id == job.id]
+    assert bool(kept) is is_kept
+    assert len(await journal.wanted("front-door")) == 1 + is_kept
+    if end is PROVED and is_kept:
+        assert kept[0].proved_at == clock.now()
+
+
+@pytest.mark.parametrize("end", [PROVED, Move(to=JobState.CANCELLED)], ids=["proved", "cancelled"])
+async def test_the_wish_of_a_later_job_outlives_the_earlier_one(
+    journal: Journal, end: Move
+) -> None:
+    first = (await journal.accept(request("pms-1"), wanted=[wish(label="old")])).job
+    later = (await journal.accept(request("pms-2"), wanted=[wish(label="new")])).job
+    await journal.move(first.id, WORKING)
+    await journal.move(first.id, end)
+    (kept,) = await journal.wanted("front-door")
+    assert (kept.label, kept.job_id, kept.proved_at) == ("new", later.id, None)
 
 
 async def test_a_wish_for_a_job_that_is_not_there_is_refused(journal: Journal) -> None:

@@ -132,7 +132,8 @@ async def assert_is_whole(journal: Journal, written: list[str]) -> None:
     for job in jobs:
         assert (str(job.state), job.is_sent) == (steps[job.id][-1], trails[job.id][-1].is_sent)
     wanted = {entry.job_id for entry in await journal.wanted("door")}
-    assert wanted == {job.id for job in jobs}
+    given_up = {JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED}
+    assert wanted == {job.id for job in jobs if job.state not in given_up}
     assert await journal.interrupted() == [
         job for job in reversed(jobs) if job.state is JobState.WORKING
     ]

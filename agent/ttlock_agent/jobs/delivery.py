@@ -8,7 +8,7 @@ between and a code that is there already take the same road: read back, then act
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from enum import Enum, auto
 from typing import Any, Final
@@ -18,7 +18,6 @@ import structlog
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import (
     AgentError,
-    IllegalMove,
     LinkLost,
     LockRefused,
     NotInLock,
@@ -26,6 +25,7 @@ from ttlock_agent.errors import (
 )
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, WaitReason, WantedPasscode
+from ttlock_agent.jobs.moves import move_those_open
 from ttlock_agent.jobs.passcodes import (
     TYPE_OF_KIND,
     Held,
@@ -75,6 +75,11 @@ class PasscodeTask:
     tried: set[Act] = field(default_factory=set)
     has_written: bool = False
     refusal: LockRefused | None = None
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether the agent has sent nothing for it yet, in this visit or an earlier one."""
+        return not self.tried and not self.has_written
 
     @property
     def must_read_first(self) -> bool:
@@ -161,7 +166,9 @@ class Delivery:
         """
         await self._visit.be_admin()
         pending = list(tasks)
-        if not any(task.must_read_first for task in pending):
+        if any(task.must_read_first for task in pending):
+            pending = await self._take_up(pending)
+        else:
             for task in pending:
                 task.plan_blind()
             pending = await self._perform_all(pending)
@@ -174,32 +181,35 @@ class Delivery:
                 task.plan(listing, self._profile.zone)
             self._on_findings(
                 self._profile.id,
-                {task.job.id: task.next is Act.NOTHING for task in pending if not task.tried},
+                {task.job.id: task.next is Act.NOTHING for task in pending if task.is_untouched},
             )
             pending = await self._perform_all(await self._settle(pending))
 
+    async def _take_up(self, tasks: Sequence[PasscodeTask]) -> list[PasscodeTask]:
+        """Mark as working what only waited, for a reading alone may prove it."""
+        working = Move(to=JobState.WORKING)
+        return await self._move(
+            tasks,
+            {task.job.id: working for task in tasks if task.job.state is not JobState.UNKNOWN},
+        )
+
     async def _settle(self, tasks: Sequence[PasscodeTask]) -> list[PasscodeTask]:
         """Journal what the listing tells, in one transaction; return the tasks it leaves open."""
-        moves = {task.job.id: move for task in tasks if (move := self._verdict(task)) is not None}
-        agreed = [
-            replace(task.wanted, proved_at=self._clock.now())
-            for task in tasks
-            if task.next is Act.NOTHING
-        ]
-        await self._move(tasks, moves, [wish for wish in agreed if wish.is_wanted])
-        await self._journal.forget_wanted([wish for wish in agreed if not wish.is_wanted])
-        return [task for task in tasks if not task.job.is_final]
+        return await self._move(
+            tasks,
+            {task.job.id: move for task in tasks if (move := self._verdict(task)) is not None},
+        )
 
     def _verdict(self, task: PasscodeTask) -> Move | None:
         if task.next is Act.NOTHING:
             result: dict[str, Any] = {
                 "proof_at": self._clock.now().isoformat(timespec="seconds"),
-                "was_there": not task.has_written,
+                "was_there": task.has_written is not task.wanted.is_wanted,
             }
             return Move(to=JobState.PROVED, result=result)
         if task.next is Act.GIVE_UP:
             return Move(to=JobState.FAILED, error=JobFailure.of(task.refusal or _not_in_lock()))
-        if task.job.state is JobState.UNKNOWN:
+        if task.job.state is JobState.UNKNOWN and task.next in _CHANGES:
             # The lock was read after whatever was sent, so it did not do it.
             return Move(to=JobState.WAITING, reason=WaitReason.BACK_OFF, is_sent=False)
         return None
@@ -220,52 +230,57 @@ class Delivery:
         except LocalProtocolError as error:
             await self._fail(task, LockRefused(f"It cannot be written: {error}.", refusal="form"))
             return
-        try:
-            await self._move([task], {task.job.id: Move(to=JobState.WORKING, is_sent=True)})
-        except IllegalMove:
-            # Cancelled, or past its deadline, before anything was sent: the journal knows.
-            task.job = await self._journal.job(task.job.id) or task.job
-            return
+        if not await self._move([task], {task.job.id: Move(to=JobState.WORKING, is_sent=True)}):
+            return  # cancelled, or past its deadline, before anything was sent
         try:
             await self._visit.ask(request)
             task.has_written = True
         except CommandRefused as error:
-            await self._on_refusal(task, error)
+            await self._on_refusal(task, request, error)
         except OutcomeUnknown:
             log.warning("answer_lost", job_id=task.job.id, act=task.next.name.lower())
             task.has_written = True
+            # The lock may never have heard of it: once it has been read, this may be tried again.
+            task.tried.discard(task.next)
             unknown = Move(to=JobState.UNKNOWN, reason=WaitReason.READ_BACK_PENDING)
             await self._move([task], {task.job.id: unknown})
         except LinkLost:
             if not request.is_repeatable:
                 # Only part of the frame went out, and the lock acts on whole frames.
-                back = Move(to=JobState.WAITING, reason=WaitReason.LINK_LOST, is_sent=False)
-                await self._move([task], {task.job.id: back})
+                await self._not_done(task, WaitReason.LINK_LOST)
             raise
 
-    async def _on_refusal(self, task: PasscodeTask, error: CommandRefused) -> None:
+    async def _on_refusal(
+        self, task: PasscodeTask, request: Request[PasscodesChanged], error: CommandRefused
+    ) -> None:
         meaning = refused(error)
         if isinstance(meaning, LockRefused):
             task.refusal = meaning
-        if error.refusal not in _SAYS_WHAT_IS_HELD:
+        if meaning.retryable:
+            if not request.is_repeatable:
+                await self._not_done(task, WaitReason.BACK_OFF)
+            raise meaning
+        is_replaceable = task.next is Act.MODIFY and error.refusal is Refusal.NOT_SUPPORTED
+        if error.refusal not in _SAYS_WHAT_IS_HELD and not is_replaceable:
             await self._fail(task, meaning)
+
+    async def _not_done(self, task: PasscodeTask, reason: WaitReason) -> None:
+        back = Move(to=JobState.WAITING, reason=reason, is_sent=False)
+        await self._move([task], {task.job.id: back})
 
     async def _fail(self, task: PasscodeTask, error: AgentError) -> None:
         failed = Move(to=JobState.FAILED, error=JobFailure.of(error))
         await self._move([task], {task.job.id: failed})
 
     async def _move(
-        self,
-        tasks: Sequence[PasscodeTask],
-        moves: dict[str, Move],
-        wanted: Sequence[WantedPasscode] = (),
-    ) -> None:
-        if not moves:
-            return
-        moved = await self._journal.move_many(moves, wanted=wanted, outbox=self._answers.when_final)
-        by_id = {job.id: job for job in moved}
+        self, tasks: Sequence[PasscodeTask], moves: Mapping[str, Move]
+    ) -> list[PasscodeTask]:
+        """Take jobs one step on; return the tasks that are still open."""
+        jobs = await move_those_open(self._journal, moves, outbox=self._answers.when_final)
+        by_id = {job.id: job for job in jobs}
         for task in tasks:
             task.job = by_id.get(task.job.id, task.job)
+        return [task for task in tasks if not task.job.is_final]
 
 
 def _not_in_lock() -> NotInLock:

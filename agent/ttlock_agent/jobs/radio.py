@@ -34,8 +34,9 @@ from ttlock_agent.jobs.model import (
     WaitReason,
     after_interruption,
 )
+from ttlock_agent.jobs.moves import move_those_open
 from ttlock_agent.jobs.store import Journal
-from ttlock_agent.jobs.waiting import Alarm, is_due
+from ttlock_agent.jobs.waiting import Alarm, is_due, may_join
 from ttlock_agent.jobs.work import LockWork, Work
 from ttlock_agent.link import LinkFactory
 from ttlock_agent.lock.refusals import refused
@@ -131,7 +132,7 @@ class Radio:
         while True:
             self._beat()
             try:
-                jobs = await self._due(None)
+                jobs = await self._due()
                 if jobs:
                     await self._visit(jobs[0].lock)
                 else:
@@ -143,7 +144,7 @@ class Radio:
     async def _visit(self, lock: str) -> None:
         profile = self._profiles[lock]
         await self._resolve_interrupted(lock)
-        served = {job.id for job in await self._due(lock)}
+        served = {job.id for job in await self._joining(lock)}
         meter = _Meter(self._clock)
         error: AgentError | None = None
         try:
@@ -164,14 +165,12 @@ class Radio:
         await self._journal.sweep()
 
     async def _serve(self, work: LockWork, served: set[str], meter: _Meter) -> None:
-        """Work on what is due and on what becomes due meanwhile, each job once."""
-        taken: set[str] = set()
+        """Work on what is open and on what comes in meanwhile, each job once."""
         while meter.connected_s < MAX_VISIT_S:
-            jobs = [job for job in await self._due(work.lock) if job.id not in taken]
-            if not jobs:
-                break
+            jobs = await self._joining(work.lock)
             served |= {job.id for job in jobs}
-            taken |= await work.round(jobs)
+            if not await work.round(jobs):
+                break
         await work.finish()
 
     async def _put_back(self, lock: str, served: set[str], error: AgentError | None) -> None:
@@ -184,8 +183,7 @@ class Radio:
                 moves[job.id] = self._waiting(job, error)
             else:
                 moves[job.id] = _given_up(job, error)
-        if moves:
-            await self._journal.move_many(moves, outbox=self._answers.when_final)
+        await move_those_open(self._journal, moves, outbox=self._answers.when_final)
 
     def _waiting(self, job: Job, error: AgentError | None) -> Move:
         state = JobState.UNKNOWN if job.is_sent else JobState.WAITING
@@ -206,14 +204,18 @@ class Radio:
             for job in await self._journal.open_jobs(lock)
             if job.state is JobState.WORKING
         }
-        if moves:
-            await self._journal.move_many(moves)
+        await move_those_open(self._journal, moves)
 
-    async def _due(self, lock: str | None) -> list[Job]:
-        return [job for job in await self._journal.open_jobs(lock) if self._is_due(job)]
+    async def _due(self) -> list[Job]:
+        return [
+            job
+            for job in await self._journal.open_jobs()
+            if job.lock in self._profiles and is_due(job, self._clock.now())
+        ]
 
-    def _is_due(self, job: Job) -> bool:
-        return job.lock in self._profiles and is_due(job, self._clock.now())
+    async def _joining(self, lock: str) -> list[Job]:
+        now = self._clock.now()
+        return [job for job in await self._journal.open_jobs(lock) if may_join(job, now)]
 
     async def _next_due_at(self) -> datetime | None:
         times = [
@@ -226,6 +228,8 @@ class Radio:
 
 def _reason(error: AgentError | None) -> WaitReason:
     match error:
+        case None:
+            return WaitReason.QUEUED
         case LockNotSeen():
             return WaitReason.LOCK_NOT_SEEN
         case ConnectFailed():

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from ttlock_agent.errors import NoSuchJob
-from ttlock_agent.jobs.model import Job, Move, WantedPasscode, moved
+from ttlock_agent.jobs.model import Job, JobState, Move, WantedPasscode, moved
 from ttlock_agent.jobs.rows import SealedRows, insert, publication_row, to_micros
 from ttlock_agent.publication import Publication
+
+_SETTLES_WISH: Final = frozenset(
+    {JobState.PROVED, JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED}
+)
+"""What was said not to be done must not be done later. An unknown outcome settles nothing."""
 
 
 class Statements:
@@ -34,7 +41,7 @@ class Statements:
     def move_job(
         self, connection: sqlite3.Connection, job_id: str, move: Move, now: datetime
     ) -> Job:
-        """Take a job one step on from where the journal has it.
+        """Take a job one step on from where the journal has it, and its wish with it.
 
         Raises ``NoSuchJob`` or ``IllegalMove``.
         """
@@ -50,7 +57,20 @@ class Statements:
             self._rows.step_row(job) | {"id": job.id, "is_final": job.is_final},
         )
         _log_transition(connection, job)
+        self._conclude_wish(connection, job, now)
         return job
+
+    def _conclude_wish(self, connection: sqlite3.Connection, job: Job, now: datetime) -> None:
+        """Let the wish of a job end as the job did; one that somebody replaced is left alone."""
+        if job.state not in _SETTLES_WISH:
+            return
+        sql = "SELECT * FROM wanted WHERE lock = ? AND job_id = ?"
+        for row in connection.execute(sql, [job.lock, job.id]).fetchall():
+            wish = self._rows.wanted_of(row)
+            if job.state is JobState.PROVED and wish.is_wanted:
+                self.put_wanted(connection, [replace(wish, proved_at=now)], now)
+            else:
+                self.drop_wanted(connection, wish)
 
     def put_wanted(
         self, connection: sqlite3.Connection, entries: Iterable[WantedPasscode], now: datetime

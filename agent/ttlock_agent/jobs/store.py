@@ -189,25 +189,24 @@ class Journal:
         job_id: str,
         move: Move,
         *,
-        wanted: Sequence[WantedPasscode] = (),
         outbox: Outbox = no_publications,
     ) -> Job:
         """Take a job one step on; see :meth:`move_many`."""
-        (job,) = await self.move_many({job_id: move}, wanted=wanted, outbox=outbox)
+        (job,) = await self.move_many({job_id: move}, outbox=outbox)
         return job
 
     async def move_many(
         self,
         moves: Mapping[str, Move],
         *,
-        wanted: Sequence[WantedPasscode] = (),
         outbox: Outbox = no_publications,
     ) -> list[Job]:
         """Take several jobs one step on, all or none, and return them in the same order.
 
         The present state in the journal decides, not what the caller remembers: raises
         ``IllegalMove`` or ``NoSuchJob``. A job that becomes final loses its parameters; see
-        :meth:`sweep`.
+        :meth:`sweep`. Its wish goes with it: proved, or dropped where the job was not done, and
+        where the proof is that the passcode is gone.
         """
         now = self._clock.now()
 
@@ -216,7 +215,6 @@ class Journal:
                 self._statements.move_job(connection, job_id, move, now)
                 for job_id, move in moves.items()
             ]
-            self._statements.put_wanted(connection, wanted, now)
             for job in jobs:
                 post(connection, outbox(job), now)
             return jobs

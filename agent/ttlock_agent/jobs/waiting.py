@@ -20,6 +20,8 @@ log = structlog.get_logger()
 
 LONGEST_SLEEP_S: Final = 60.0
 """The wall clock may jump; nobody oversleeps by more than this."""
+_VISIT_PAUSE: Final = timedelta(seconds=2)
+"""After which a job that was in the middle of its visit is looked at again."""
 
 
 def is_due(job: Job, now: datetime) -> bool:
@@ -30,8 +32,18 @@ def is_due(job: Job, now: datetime) -> bool:
     """
     if job.not_before_at is None or job.not_before_at <= now:
         return True
-    is_scheduled = job.reason in (None, WaitReason.NOT_YET)
-    return not is_scheduled and job.not_before_at - now > 2 * timedelta(seconds=LONGEST_PAUSE_S)
+    is_too_long = job.not_before_at - now > 2 * timedelta(seconds=LONGEST_PAUSE_S)
+    return is_too_long and not _is_scheduled(job)
+
+
+def may_join(job: Job, now: datetime) -> bool:
+    """Whether a visit may serve ``job`` before its pause is over: the lock is there after all."""
+    return is_due(job, now) or not _is_scheduled(job)
+
+
+def _is_scheduled(job: Job) -> bool:
+    """Whether its pause is somebody's wish, and not for want of the lock."""
+    return job.reason in (None, WaitReason.NOT_YET)
 
 
 class Alarm:
@@ -99,10 +111,13 @@ class Deadlines:
         for job in await self._journal.open_jobs():
             if job.deadline_at is None:
                 continue
-            if job.deadline_at > self._clock.now():
-                next_at = min(next_at or job.deadline_at, job.deadline_at)
-            elif job.state is not JobState.WORKING:
-                await self._end(job)
+            look_at = job.deadline_at
+            if look_at <= self._clock.now():
+                if job.state is not JobState.WORKING:
+                    await self._end(job)
+                    continue
+                look_at = self._clock.now() + _VISIT_PAUSE
+            next_at = min(next_at or look_at, look_at)
         return next_at
 
     async def _end(self, job: Job) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -80,22 +79,27 @@ class LockWork:
         self._clock = clock
         self._on_findings = on_findings
         self._is_clock_seen = False
+        self._taken: set[str] = set()
 
     @property
     def lock(self) -> str:
         """Id of the lock."""
         return self._profile.id
 
-    async def round(self, jobs: Sequence[Job]) -> set[str]:
-        """Work on ``jobs``; return the ids of those taken up.
+    async def round(self, jobs: Sequence[Job]) -> bool:
+        """Work on those of ``jobs``, all that are open, whose turn it is; False if it is nobody's.
 
-        Of several jobs about the same digits only the first is, so that each acts on what the one
-        before it has left behind. Raises what ends the visit.
+        Each is taken up once in a visit. Of several jobs about the same digits it is the oldest
+        one's turn until that has come to its end, so that the last word holds. Raises what ends
+        the visit.
         """
+        tasks = [task for task in _oldest_of_each(jobs) if task.job.id not in self._taken]
+        reads = [job for job in jobs if job.verb in READS and job.id not in self._taken]
+        if not tasks and not reads:
+            return False
+        self._taken |= {task.job.id for task in tasks} | {job.id for job in reads}
         if not self._is_clock_seen:
             await self._see_to_clock()
-        reads = [job for job in jobs if job.verb in READS]
-        tasks = _one_for_each_passcode(job for job in jobs if job.verb not in READS)
         if tasks:
             delivery = Delivery(
                 self._visit,
@@ -116,7 +120,7 @@ class LockWork:
             wanted = await self._journal.wanted(self.lock)
             for job in reads:
                 await self._read(job, wanted)
-        return {task.job.id for task in tasks} | {job.id for job in reads}
+        return True
 
     async def finish(self) -> None:
         """Keep what the visit has learnt."""
@@ -151,7 +155,10 @@ class LockWork:
             outcome = await READS[job.verb](errand)
             move = Move(to=outcome.state, result=outcome.result)
         except CommandRefused as error:
-            move = Move(to=JobState.FAILED, error=JobFailure.of(refused(error)))
+            meaning = refused(error)
+            if meaning.retryable:
+                raise meaning from None
+            move = Move(to=JobState.FAILED, error=JobFailure.of(meaning))
         except (ProtocolError, LockMisunderstood) as error:
             nonsense = LockMisunderstood(f"The lock's answer cannot be understood: {error}.")
             move = Move(to=JobState.FAILED, error=JobFailure.of(nonsense))
@@ -163,19 +170,19 @@ class LockWork:
             log.info("job_ended_meanwhile", job_id=job.id)
 
 
-def _one_for_each_passcode(jobs: Iterable[Job]) -> list[PasscodeTask]:
-    """Return the first job about each passcode, as a task."""
-    tasks: dict[str, PasscodeTask] = {}
-    for job in jobs:
-        wish = wish_of_job(job)
-        assert wish is not None, "all verbs but the reads are about passcodes"
-        tasks.setdefault(
-            wish.digits,
-            PasscodeTask(
-                job=job,
-                wanted=replace(wish, job_id=job.id),
-                is_check_first=job.source in CHECKED_SOURCES,
-                has_written=job.is_sent,
-            ),
+def _oldest_of_each(jobs: Iterable[Job]) -> list[PasscodeTask]:
+    """Return the oldest job about each passcode, as a task, in the order of ``jobs``."""
+    wishes = [(job, wish) for job in jobs if (wish := wish_of_job(job)) is not None]
+    oldest: dict[str, Job] = {}
+    for job, wish in sorted(wishes, key=lambda pair: pair[0].created_at):
+        oldest.setdefault(wish.digits, job)
+    return [
+        PasscodeTask(
+            job=job,
+            wanted=wish,
+            is_check_first=job.source in CHECKED_SOURCES,
+            has_written=job.is_sent,
         )
-    return list(tasks.values())
+        for job, wish in wishes
+        if oldest[wish.digits] is job
+    ]

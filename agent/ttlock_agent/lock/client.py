@@ -19,7 +19,7 @@ from ttlock_agent.errors import (
     ResponseTimeout,
 )
 from ttlock_agent.link import Link
-from ttlock_protocol.errors import CommandRefused, KeyMismatch, ProtocolError
+from ttlock_protocol.errors import CommandRefused, KeyMismatch, ProtocolError, Refusal
 from ttlock_protocol.frame import chunks
 from ttlock_protocol.message import Request, Response
 from ttlock_protocol.procedures import Await, Procedure, ask
@@ -29,7 +29,7 @@ R = TypeVar("R", bound=Response)
 T = TypeVar("T")
 
 MAX_SENDS: Final = 3
-"""A repeatable request goes out this often at most: radio noise comes in bursts of a second."""
+"""A request goes out this often at most: radio noise comes in bursts of a second."""
 
 OnPush = Callable[[Response], None]
 
@@ -85,7 +85,15 @@ class LockClient:
             assert self._last_request is not None, "a procedure starts with a request"
             return await self._await_more(self._last_request, step.timeout_s)
         self._last_request = step
-        return await (self._repeatable(step) if step.is_repeatable else self._once(step))
+        send = self._repeatable if step.is_repeatable else self._once
+        for _ in range(MAX_SENDS - 1):
+            try:
+                return await send(step)
+            except CommandRefused as refused:
+                # The frame was damaged on its way, and the lock says that it did nothing.
+                if refused.refusal is not Refusal.CHECKSUM:
+                    raise
+        return await send(step)
 
     async def _repeatable(self, request: Request[Any]) -> Response:
         for _ in range(MAX_SENDS):

@@ -13,10 +13,11 @@ from ttlock_protocol.errors import CommandRefused, Refusal
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """One row of the table: what happened, and what to do."""
+    """One row of the table: what happened, what to do, and whether time alone may help."""
 
     sentence: str
     hint: str
+    is_passing: bool = False
 
 
 _FREE_MEMORY: Final = "Delete passcodes that have expired or are not needed, then ask again."
@@ -24,6 +25,11 @@ _CHECK_CLOCK: Final = "Check the lock's clock with `clock.read`; `clock.sync` se
 
 MEANINGS: Final[Mapping[Refusal, Meaning]] = MappingProxyType(
     {
+        Refusal.CHECKSUM: Meaning(
+            "What reaches the lock is damaged, however often it is sent.",
+            "Move the Pi closer to the lock, or away from other radios.",
+            is_passing=True,
+        ),
         Refusal.NO_PERMISSION: Meaning(
             "The lock wants an administrator for this.", "Import the owner's keys, not a guest's."
         ),
@@ -66,7 +72,9 @@ MEANINGS: Final[Mapping[Refusal, Meaning]] = MappingProxyType(
             "The privacy lock is engaged from inside.", "Somebody inside must release it."
         ),
         Refusal.STILL_PROCESSING: Meaning(
-            "The lock is still busy with something else.", "Ask again in a minute."
+            "The lock is still busy with something else.",
+            "The agent tries again by itself.",
+            is_passing=True,
         ),
     }
 )
@@ -90,5 +98,7 @@ def refused(error: CommandRefused) -> LockRefused | KeysRejected:
     name = error.refusal.name.lower()
     meaning = MEANINGS.get(error.refusal)
     if meaning is None:
-        return LockRefused(f"The lock refused: {name}.", refusal=name)
-    return LockRefused(meaning.sentence, refusal=name, hint=meaning.hint)
+        return LockRefused(f"The lock refused: {name}.")
+    return LockRefused(
+        meaning.sentence, refusal=name, hint=meaning.hint, retryable=meaning.is_passing
+    )
