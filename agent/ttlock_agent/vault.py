@@ -3,18 +3,24 @@
 One 32-byte master key, from the systemd credential ``vault-key`` or else from a file that is made
 at the first start. What uses it is derived by HKDF-SHA256, one key per duty. AES-256-GCM seals; the
 *purpose* of a value is its associated data, so a blob moved to another row no longer opens.
+
+What leaves the machine (a backup) is sealed with a :class:`DataKey` of its own, which the vault
+keeps or a passphrase wraps (scrypt, which costs a guesser memory).
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import os
 import secrets
 import stat
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
 from Crypto.Cipher import AES  # noqa: TID251 - the vault is the agent's one user of cryptography
 from Crypto.Hash import SHA256  # noqa: TID251 - as above
@@ -30,7 +36,13 @@ _BLOB_VERSION = 1
 _NONCE_BYTES = 12
 """96 bits, the length GCM is made for; random nonces are safe up to 2**32 blobs per key."""
 _TAG_BYTES = 16
-_OVERHEAD_BYTES = 1 + _NONCE_BYTES + _TAG_BYTES
+SEALED_BYTES = _NONCE_BYTES + _TAG_BYTES
+"""How much longer than its content a sealed value is."""
+SALT_BYTES = 16
+MAX_SCRYPT_BYTES = 64 * 1024 * 1024
+"""Memory that one passphrase may cost: more than we write, little enough for the smallest Pi."""
+_MAX_SCRYPT_LANES = 4
+_MAX_SCRYPT_BLOCK = 32
 
 RandomBytes = Callable[[int], bytes]
 """Returns that many unpredictable bytes."""
@@ -57,37 +69,108 @@ class MasterKey:
             raise VaultError(f"A vault key has {KEY_BYTES} bytes; this one has {len(self.value)}.")
 
 
+@dataclass(frozen=True, slots=True)
+class DataKey:
+    """A key that seals one thing; 32 bytes."""
+
+    value: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.value) != KEY_BYTES:
+            raise VaultError(f"A data key has {KEY_BYTES} bytes; this one has {len(self.value)}.")
+
+    @classmethod
+    def new(cls, random_bytes: RandomBytes = secrets.token_bytes) -> Self:
+        """Make a key that nobody can guess."""
+        return cls(random_bytes(KEY_BYTES))
+
+    def seal(
+        self, about: bytes, plain: bytes, *, random_bytes: RandomBytes = secrets.token_bytes
+    ) -> bytes:
+        """Encrypt ``plain``; it opens with the same ``about`` only, which stays readable."""
+        nonce = random_bytes(_NONCE_BYTES)
+        cipher = AES.new(self.value, AES.MODE_GCM, nonce=nonce, mac_len=_TAG_BYTES)
+        cipher.update(about)
+        encrypted, tag = cipher.encrypt_and_digest(plain)
+        return nonce + encrypted + tag
+
+    def open(self, about: bytes, sealed: bytes) -> bytes:
+        """Decrypt what :meth:`seal` made; raises ``VaultError`` for anything else."""
+        nonce, encrypted = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:-_TAG_BYTES]
+        try:
+            cipher = AES.new(self.value, AES.MODE_GCM, nonce=nonce, mac_len=_TAG_BYTES)
+            cipher.update(about)
+            return cipher.decrypt_and_verify(encrypted, sealed[-_TAG_BYTES:])
+        except ValueError:
+            raise VaultError("A sealed value does not open: another key, or changed.") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScryptCost:
+    """What one guess at a passphrase costs: ``128 * n * r`` bytes, ``p`` times over.
+
+    Raises ``VaultError`` for what scrypt cannot do, and for more than this machine should spend on
+    a file that somebody else may have written.
+    """
+
+    n: int = 1 << 15
+    """32 MiB with the block below: a fifth of a second on a Pi 4."""
+    r: int = 8
+    p: int = 1
+
+    def __post_init__(self) -> None:
+        is_possible = (
+            self.n > 1
+            and self.n & (self.n - 1) == 0
+            and 1 <= self.r <= _MAX_SCRYPT_BLOCK
+            and 1 <= self.p <= _MAX_SCRYPT_LANES
+        )
+        if not is_possible or 128 * self.n * self.r > MAX_SCRYPT_BYTES:
+            raise VaultError("The passphrase would cost more memory or time than is allowed.")
+
+
+def passphrase_key(passphrase: str, salt: bytes, cost: ScryptCost) -> DataKey:
+    """Return the key that ``passphrase`` stands for; blocks for as long as ``cost`` says."""
+    # The same letters may be typed in two ways; they are one passphrase.
+    typed = unicodedata.normalize("NFC", passphrase).encode()
+    key = hashlib.scrypt(
+        typed,
+        salt=salt,
+        n=cost.n,
+        r=cost.r,
+        p=cost.p,
+        # Besides the large table scrypt needs a block for each lane: what is allowed is above.
+        maxmem=2 * MAX_SCRYPT_BYTES,
+        dklen=KEY_BYTES,
+    )
+    return DataKey(key)
+
+
 class Vault:
     """Seals, opens and fingerprints bytes. Thread-safe."""
 
     def __init__(self, key: MasterKey, *, random_bytes: RandomBytes = secrets.token_bytes) -> None:
-        self._seal_key = _derive(key, b"ttlock-agent seal 1")
+        self._seal_key = DataKey(_derive(key, b"ttlock-agent seal 1"))
         self._hash_key = _derive(key, b"ttlock-agent keyed hash 1")
         self._random_bytes = random_bytes
 
     def seal(self, purpose: str, plain: bytes) -> bytes:
         """Encrypt ``plain``; it opens with the same ``purpose`` only. The length stays visible."""
-        nonce = self._random_bytes(_NONCE_BYTES)
-        cipher = AES.new(self._seal_key, AES.MODE_GCM, nonce=nonce, mac_len=_TAG_BYTES)
-        cipher.update(_associated_data(purpose))
-        encrypted, tag = cipher.encrypt_and_digest(plain)
-        return bytes([_BLOB_VERSION]) + nonce + encrypted + tag
+        sealed = self._seal_key.seal(
+            _associated_data(purpose), plain, random_bytes=self._random_bytes
+        )
+        return bytes([_BLOB_VERSION]) + sealed
 
     def open(self, purpose: str, blob: bytes) -> bytes:
         """Decrypt what :meth:`seal` made.
 
         Raises ``VaultError`` for another key, another purpose, a changed or an unknown blob.
         """
-        if len(blob) < _OVERHEAD_BYTES or blob[0] != _BLOB_VERSION:
+        if len(blob) < 1 + SEALED_BYTES or blob[0] != _BLOB_VERSION:
             raise VaultError(f"The value sealed for {purpose!r} has no form this version knows.")
-        nonce = blob[1 : 1 + _NONCE_BYTES]
-        cipher = AES.new(self._seal_key, AES.MODE_GCM, nonce=nonce, mac_len=_TAG_BYTES)
-        cipher.update(_associated_data(purpose))
         try:
-            return cipher.decrypt_and_verify(
-                blob[1 + _NONCE_BYTES : -_TAG_BYTES], blob[-_TAG_BYTES:]
-            )
-        except ValueError:
+            return self._seal_key.open(_associated_data(purpose), blob[1:])
+        except VaultError:
             raise VaultError(
                 f"The value sealed for {purpose!r} does not open: another key, or changed on disk."
             ) from None
