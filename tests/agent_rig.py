@@ -85,9 +85,9 @@ class Door:
         assert address == ADDRESS
         if not self.is_in_range:
             raise LockNotSeen("No advertisement arrived.")
+        if self.is_taken:
+            raise ConnectFailed("Somebody else is connected.")
         try:
-            if self.is_taken:
-                raise NotConnectable("somebody else is there")
             self.lock.connect(self.clock.now())
         except NotConnectable as error:
             raise ConnectFailed("The lock is taken.") from error

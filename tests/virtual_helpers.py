@@ -134,6 +134,9 @@ class ManualClock:
         return self._monotonic_s
 
     async def sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
         woken = asyncio.Event()
         heapq.heappush(self._sleepers, (self._monotonic_s + seconds, next(self._order), woken))
         await woken.wait()
