@@ -136,6 +136,7 @@ class Rejection(StrEnum):
     NOT_SUPPORTED = "not_supported"
     NO_KEYS = "no_keys"
     PREFIX_COLLISION = "prefix_collision"
+    DUPLICATE = "duplicate"
 
 
 class JobRejected(JobError):
@@ -203,6 +204,13 @@ class JobCancelled(JobError):
     hint = "Send a new request, with a new id, if it is wanted after all."
 
 
+class PartsFailed(JobError):
+    """A job that consists of others ended, and not all of those were proved."""
+
+    code = "parts_failed"
+    hint = "The list of passcodes in the answer says which, and why; the others are in place."
+
+
 class OutcomeUnknown(JobError):
     """A request was sent, its answer was lost, and no read-back has told the truth yet."""
 
@@ -223,6 +231,52 @@ class IllegalMove(JobError):
 
     code = "illegal_move"
     hint = "The job has moved on meanwhile: ask for its present state."
+
+
+class BackupProblem(StrEnum):
+    """Why a backup cannot be used; the lock was not touched."""
+
+    NOT_FOUND = "not_found"
+    NOT_A_BACKUP = "not_a_backup"
+    TOO_LARGE = "too_large"
+    TRUNCATED = "truncated"
+    DAMAGED = "damaged"
+    NEWER_FORMAT = "newer_format"
+    PASSPHRASE_NEEDED = "passphrase_needed"
+    WRONG_PASSPHRASE = "wrong_passphrase"
+    PASSPHRASE_TOO_COSTLY = "passphrase_too_costly"
+    KEY_GONE = "key_gone"
+    """Its key was destroyed, or lies in the vault of another agent."""
+    OTHER_LOCK = "other_lock"
+    STALE = "stale"
+    """The lock does not hold what the backup says."""
+    NOT_WRITABLE = "not_writable"
+
+
+class BackupUnusable(JobError):
+    """A backup cannot be made, read or used; ``code`` is ``backup_`` and the problem."""
+
+    code = "backup"
+    hint = "Make a new one with `ttlock-agent backup create LOCK`."
+
+    def __init__(self, message: str, *, problem: BackupProblem, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.problem = problem
+        self.code = f"backup_{problem.value}"
+
+
+class InterlockOpen(JobError):
+    """Something that cannot be undone was asked for without what it takes; nothing was done."""
+
+    code = "interlock"
+    hint = "Ask with `dry_run` first, and confirm what it says."
+
+
+class RestoreIncomplete(JobError):
+    """Some of what a backup holds could not be put back; the result lists it."""
+
+    code = "restore_incomplete"
+    hint = "See the list; what the lock refused may work on another lock, or with room made."
 
 
 class JournalProblem(StrEnum):
