@@ -52,6 +52,7 @@ from ttlock_agent.vault import KeySource, MasterKey, Vault
 VAULT = Vault(MasterKey(value=b"\x21" * 32, source=KeySource.FILE))
 FAILURE = JobFailure(code="x", message="It went wrong.", hint="Look.", is_retryable=True)
 LOCK = "door"
+NOT_DONE = (JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED)
 
 
 @dataclass
@@ -72,15 +73,16 @@ class Model:
         self.outbox.append(line(job))
 
     def want(self, entry: WantedPasscode) -> None:
-        self.wanted.pop(entry.digits, None)
-        self.wanted[entry.digits] = entry
+        before = self.wanted.pop(entry.digits, None)
+        is_held = entry.is_held or (before is not None and before.is_held)
+        self.wanted[entry.digits] = replace(entry, is_held=is_held)
 
     def conclude(self, job_id: str, state: JobState, at: datetime) -> None:
         """The wish of a job ends as the job does."""
         for entry in [each for each in self.wanted.values() if each.job_id == job_id]:
             if state is JobState.PROVED:
-                self.want(replace(entry, proved_at=at, updated_at=at))
-            elif state in (JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED):
+                self.want(replace(entry, proved_at=at, updated_at=at, is_held=True))
+            elif state in NOT_DONE and not entry.is_held:
                 del self.wanted[entry.digits]
 
 
@@ -94,7 +96,7 @@ def say(job: Job) -> Sequence[Publication]:
 
 def wish(digits: str, label: str) -> WantedPasscode:
     return WantedPasscode(
-        lock=LOCK, digits=digits, kind=PasscodeKind.PERMANENT, label=label, source="mqtt"
+        lock=LOCK, digits=digits, kind=PasscodeKind.PERMANENT, label=label, owner="mqtt"
     )
 
 

@@ -187,7 +187,7 @@ def test_a_failure_keeps_what_an_answer_needs() -> None:
 def test_no_representation_shows_digits() -> None:
     job = job_in(JobState.WORKING)
     wanted = WantedPasscode(
-        lock="front-door", digits="004711", kind=PasscodeKind.PERMANENT, source="mqtt"
+        lock="front-door", digits="004711", kind=PasscodeKind.PERMANENT, owner="mqtt"
     )
     listing = Move(to=JobState.DONE, result={"passcodes": ["004711"]})
     values = (NEW, job, wanted, listing, moved(job, listing, LATER))

@@ -86,7 +86,7 @@ def request(request_id: str = "pms-1", **changes: object) -> NewJob:
 
 def wish(digits: str = "004711", **changes: object) -> WantedPasscode:
     base = WantedPasscode(
-        lock="front-door", digits=digits, kind=PasscodeKind.PERMANENT, source="mqtt"
+        lock="front-door", digits=digits, kind=PasscodeKind.PERMANENT, owner="mqtt"
     )
     return replace(base, **changes)  # type: ignore[arg-type]
 

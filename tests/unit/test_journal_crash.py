@@ -74,7 +74,7 @@ async def work(directory: Path, seed: int) -> None:
                     lock="door",
                     digits=f"{number:06}",
                     kind=PasscodeKind.PERMANENT,
-                    source="mqtt",
+                    owner="mqtt",
                 )
                 report([(await journal.accept(new, wanted=[wish], outbox=say)).job])
             chosen = choose.sample(open_jobs, k=min(len(open_jobs), choose.randint(1, 2)))

@@ -346,7 +346,7 @@ async def test_no_secret_is_readable_on_disk_and_sealed_ones_vanish_in_the_end(
         await journal.put_secret("keys/door", keys)
         await journal.remember_lock("door", "passcodes", ["777111222"], START)
         entry = WantedPasscode(
-            lock="door", digits=digits, kind=PasscodeKind.PERMANENT, source="mqtt"
+            lock="door", digits=digits, kind=PasscodeKind.PERMANENT, owner="mqtt"
         )
         job = (await journal.accept(request(params=params), wanted=[entry])).job
         sealed: list[bytes] = await journal._database.read(
@@ -374,7 +374,7 @@ async def test_the_same_digits_on_two_locks_cannot_be_told_to_be_the_same(tmp_pa
         await journal.put_wanted(
             [
                 WantedPasscode(
-                    lock=lock, digits="004711", kind=PasscodeKind.PERMANENT, source="mqtt"
+                    lock=lock, digits="004711", kind=PasscodeKind.PERMANENT, owner="mqtt"
                 )
                 for lock in ("front-door", "back-door")
             ]

@@ -22,6 +22,7 @@ from ttlock_agent.requests import (
     Passcode,
     PasscodeAdd,
     PasscodeKind,
+    PasscodeSync,
     Priority,
     RequestRejected,
     canonical_content,
@@ -106,12 +107,68 @@ def test_passcodes_keep_their_zeros(code: str) -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_a_smallest_request(verb: str) -> None:
     kind = VERBS[verb]
-    smallest = {"lock": "front-door", "passcode": CODE, "job": "j-1"}
+    smallest: dict[str, Any] = {"lock": "front-door", "passcode": CODE, "job": "j-1"}
+    smallest |= {"owner": "pms", "passcodes": []}
     fields = {field.encode_name for field in msgspec.structs.fields(kind)}
     raw = {key: value for key, value in smallest.items() if key in fields}
     request = parse(verb, {"id": "1", **raw})
     assert type(request.params) is kind
     assert request.lock == raw.get("lock")
+
+
+SET: dict[str, Any] = {
+    "id": "s-1",
+    "lock": "front-door",
+    "owner": "pms",
+    "passcodes": [
+        {"passcode": "304050", "label": "booking 1", "valid_until": "2026-12-05T11:00:00+01:00"},
+        {"passcode": "112233"},
+    ],
+}
+
+
+def test_a_set_is_read_entry_by_entry() -> None:
+    params = parse("passcode.sync", SET).params
+    assert isinstance(params, PasscodeSync)
+    assert not params.is_dry_run
+    first, second = params.passcodes
+    assert (first.label, first.kind) == ("booking 1", PasscodeKind.PERIOD)
+    assert (second.passcode, second.kind) == (Passcode("112233"), PasscodeKind.PERMANENT)
+    assert CODE not in repr(params)
+
+
+def test_a_set_is_the_same_in_whatever_order() -> None:
+    backwards = {**SET, "passcodes": SET["passcodes"][::-1]}
+    assert canonical_content(parse("passcode.sync", backwards)) == canonical_content(
+        parse("passcode.sync", SET)
+    )
+    smaller = {**SET, "passcodes": SET["passcodes"][:1]}
+    assert canonical_content(parse("passcode.sync", smaller)) != canonical_content(
+        parse("passcode.sync", SET)
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"passcode": "12"}, "In `passcodes[1]`: `passcode` must be 4 to 9 digits."),
+        ({}, "In `passcodes[1]`: `passcode` is missing."),
+        ({"passcode": "112233", "lable": ""}, "In `passcodes[1]`: The request has an unknown key"),
+        ({"passcode": "112233", "kind": "period"}, "needs `valid_until`"),
+        ("112233", "`passcodes[1]` must be an object."),
+    ],
+)
+def test_a_bad_entry_is_named_by_its_place(entry: object, words: str) -> None:
+    error = refusal("passcode.sync", {**SET, "passcodes": [SET["passcodes"][0], entry]})
+    assert error.reason is Rejection.INVALID
+    assert words in error.message
+    assert "112233" not in error.message
+
+
+def test_a_set_is_no_larger_than_any_lock() -> None:
+    codes = [{"passcode": f"{number:06}"} for number in range(251)]
+    assert refusal("passcode.sync", {**SET, "passcodes": codes}).reason is Rejection.INVALID
+    assert parse("passcode.sync", {**SET, "passcodes": codes[:250]})
 
 
 def test_jobs_are_asked_for_by_any_id() -> None:

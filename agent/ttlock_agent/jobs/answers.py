@@ -64,7 +64,9 @@ class Answers:
         self._topics = topics
 
     def of_job(self, job: Job) -> list[Publication]:
-        """Return the answer to the request that made ``job``."""
+        """Return the answer to the request that made ``job``; nobody asked for a part by itself."""
+        if job.parent_id is not None:
+            return []
         return [self._publication(job.verb, answer_body(job), job.reply_to)]
 
     def when_final(self, job: Job) -> list[Publication]:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
 from ttlock_agent.clock import Clock
-from ttlock_agent.errors import IllegalMove, JobCancelled, JobRejected, NoSuchJob, Rejection
+from ttlock_agent.errors import JobCancelled, JobRejected, NoSuchJob, Rejection
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, NewJob, ReplyTo, WantedPasscode
+from ttlock_agent.jobs.moves import move_those_open
+from ttlock_agent.jobs.parts import Demand
 from ttlock_agent.jobs.passcodes import collision, lock_window
 from ttlock_agent.jobs.store import Journal
+from ttlock_agent.jobs.sync import COLLISION_HINT, SyncAct, demand_of_set, is_over, plan_sync
 from ttlock_agent.jobs.verbs import deadline_of, wish_of
 from ttlock_agent.jobs.waiting import Alarm
 from ttlock_agent.lock.visit import LockProfile
-from ttlock_agent.requests import JobCancel, JobGet, ParsedRequest, Priority, canonical_content
+from ttlock_agent.requests import (
+    JobCancel,
+    JobGet,
+    ParsedRequest,
+    PasscodeSync,
+    Priority,
+    canonical_content,
+)
 from ttlock_protocol.errors import LocalProtocolError
 
 log = structlog.get_logger()
@@ -42,6 +53,7 @@ class Intake:
         self._profiles = profiles
         self._alarms = alarms
         self._register_secret = register_secret
+        self._accepting = asyncio.Lock()
 
     async def take(
         self, request: ParsedRequest, *, source: str, reply_to: ReplyTo | None = None
@@ -66,27 +78,26 @@ class Intake:
                 reason=Rejection.NO_KEYS,
                 hint="Import them with `ttlock-agent keys import`, or name them in the config.",
             )
-        wish = wish_of(request.params, lock=request.lock, source=source)
-        is_known = await self._journal.job_by_request(request.id) is not None
-        if wish is not None:
-            self._register_secret(wish.digits)
-            if wish.is_wanted and not is_known:
-                self._refuse_untellable(wish)
-                await self._refuse_collision(wish)
-        accepted = await self._journal.accept(
-            NewJob(
-                source=source,
-                request_id=request.id,
-                verb=request.verb,
-                lock=request.lock,
-                params=canonical_content(request),
-                priority=_PRIORITIES[request.priority],
-                deadline_at=deadline_of(request, self._clock.now()),
-                reply_to=reply_to,
-            ),
-            wanted=() if wish is None else (wish,),
-            outbox=self._answers.of_job,
-        )
+        # From looking at what is wanted until the journal has it, nobody else may want something.
+        async with self._accepting:
+            is_known = await self._journal.job_by_request(request.id) is not None
+            demand = Demand() if is_known else await self._demand(request, source)
+            accepted = await self._journal.accept(
+                NewJob(
+                    source=source,
+                    request_id=request.id,
+                    verb=request.verb,
+                    lock=request.lock,
+                    params=canonical_content(request),
+                    priority=_PRIORITIES[request.priority],
+                    deadline_at=deadline_of(request, self._clock.now()),
+                    reply_to=reply_to,
+                ),
+                wanted=demand.wanted,
+                kept=demand.kept,
+                family=demand.family,
+                outbox=self._answers.of_job,
+            )
         job = accepted.job
         log.info(
             "job_accepted" if accepted.is_new else "job_asked_again",
@@ -95,6 +106,31 @@ class Intake:
         for alarm in self._alarms:
             alarm.ring()
         return job
+
+    async def _demand(self, request: ParsedRequest, source: str) -> Demand:
+        """Return what a new request changes about what is wanted; raises ``JobRejected``."""
+        assert request.lock is not None, "only requests about a lock are accepted"
+        present = await self._journal.wanted(request.lock)
+        if isinstance(request.params, PasscodeSync):
+            return self._demand_of_set(request.params, present)
+        wish = wish_of(request.params, lock=request.lock, source=source)
+        if wish is None:
+            return Demand()
+        self._register_secret(wish.digits)
+        if wish.is_wanted:
+            self._refuse_untellable(wish)
+            self._refuse_collision(wish, present)
+        return Demand(wanted=(wish,))
+
+    def _demand_of_set(self, params: PasscodeSync, present: Sequence[WantedPasscode]) -> Demand:
+        for entry in params.passcodes:
+            self._register_secret(entry.passcode.digits)
+        now = self._clock.now()
+        steps = plan_sync(params, present, now=now)
+        for step in steps:
+            if step.wish.is_wanted and step.act is not SyncAct.IS_OVER:
+                self._refuse_untellable(step.wish)
+        return demand_of_set(steps, params, now=now)
 
     def _refuse_untellable(self, wish: WantedPasscode) -> None:
         try:
@@ -107,19 +143,14 @@ class Intake:
                 " repeats.",
             ) from None
 
-    async def _refuse_collision(self, wish: WantedPasscode) -> None:
-        others = [
-            other.digits
-            for other in await self._journal.wanted(wish.lock)
-            if other.is_wanted
-            and (other.valid_until is None or other.valid_until > self._clock.now())
-        ]
+    def _refuse_collision(self, wish: WantedPasscode, present: Sequence[WantedPasscode]) -> None:
+        now = self._clock.now()
+        others = [each.digits for each in present if each.is_wanted and not is_over(each, now)]
         if collision(wish.digits, others) is not None:
             raise JobRejected(
                 "The passcode begins like another one of this lock, or the other way round.",
                 reason=Rejection.PREFIX_COLLISION,
-                hint="Choose digits of which neither is the beginning of the other: locks"
-                " confuse such passcodes, and one of them would outlive its deletion.",
+                hint=COLLISION_HINT,
             )
 
     async def _find(self, name: str) -> Job:
@@ -130,16 +161,18 @@ class Intake:
 
     async def _cancel(self, name: str) -> Job:
         job = await self._find(name)
-        cancelled = JobFailure.of(JobCancelled("The job was cancelled."))
-        try:
-            return await self._journal.move(
-                job.id,
-                Move(to=JobState.CANCELLED, error=cancelled),
-                outbox=self._answers.when_final,
-            )
-        except IllegalMove:
-            # It is final already, or the lock may have done it: the answer says how it stands.
-            return await self._find(name)
+        cancelled = Move(
+            to=JobState.CANCELLED, error=JobFailure.of(JobCancelled("The job was cancelled."))
+        )
+        # A job with parts ends with them: with all that the lock may not have carried out yet.
+        targets = await self._journal.parts(job.id) or [job]
+        await move_those_open(
+            self._journal,
+            {each.id: cancelled for each in targets},
+            outbox=self._answers.when_final,
+        )
+        # It may have been final already, or the lock may have done it: it is told as it stands.
+        return await self._find(job.id)
 
     async def _answered(self, request: ParsedRequest, job: Job, reply_to: ReplyTo | None) -> Job:
         about = self._answers.about(request.verb, request.id, job, reply_to)

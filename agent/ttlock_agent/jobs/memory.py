@@ -114,7 +114,7 @@ def _describe(record: PasscodeRecord, wish: WantedPasscode | None, zone: tzinfo)
     if wish is not None:
         body |= {
             "label": wish.label,
-            "source": wish.source,
+            "owner": wish.owner,
             "job": wish.job_id,
             "is_as_wanted": held((record,), wish, zone) is Held.AS_WANTED,
         }

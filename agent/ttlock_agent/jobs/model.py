@@ -75,6 +75,7 @@ class WaitReason(StrEnum):
     BACK_OFF = "back_off"
     READ_BACK_PENDING = "read_back_pending"
     AGENT_RESTARTED = "agent_restarted"
+    PARTS = "parts"
 
     @property
     def sentence(self) -> str:
@@ -101,6 +102,7 @@ _SENTENCES: Mapping[WaitReason, str] = MappingProxyType(
             "The lock may have carried it out; it must be read back before anything else."
         ),
         WaitReason.AGENT_RESTARTED: "The agent was restarted before anything was sent.",
+        WaitReason.PARTS: "Its passcodes are seen to one by one, each by a job of its own.",
     }
 )
 
@@ -175,6 +177,8 @@ class Job:
     error: JobFailure | None
     """Of the last attempt, if it failed; of the whole job, once it is final."""
     reply_to: ReplyTo | None = None
+    parent_id: str | None = None
+    """The job that this is a part of. Parts are not answered for: their parent is."""
 
     @property
     def is_final(self) -> bool:
@@ -238,12 +242,15 @@ class WantedPasscode:
     cycle: int | None = None
     """The lock's number of the weekly or monthly pattern; for ``cyclic`` only."""
     label: str = ""
-    source: str
+    owner: str
+    """Whose wish it is: what the caller said, else the way the request came."""
     job_id: str | None = None
     is_wanted: bool = True
     """False: it must be absent."""
     proved_at: datetime | None = None
     """When a reading of the lock last agreed with this."""
+    is_held: bool = False
+    """The lock held these digits when it was last read, be it otherwise than is wanted now."""
     updated_at: datetime | None = None
     """Set by the journal."""
     revision: int = 0
@@ -273,7 +280,7 @@ def next_states(state: JobState) -> frozenset[JobState]:
     return _NEXT[state]
 
 
-def accepted_job(new: NewJob, job_id: str, at: datetime) -> Job:
+def accepted_job(new: NewJob, job_id: str, at: datetime, *, parent_id: str | None = None) -> Job:
     """Return the job that a request becomes."""
     return Job(
         id=job_id,
@@ -294,6 +301,7 @@ def accepted_job(new: NewJob, job_id: str, at: datetime) -> Job:
         result=None,
         error=None,
         reply_to=new.reply_to,
+        parent_id=parent_id,
     )
 
 

@@ -111,6 +111,7 @@ class SealedRows:
         return self.step_row(job) | {
             "id": job.id,
             "request_id": job.request_id,
+            "parent_id": job.parent_id,
             "source": job.source,
             "verb": job.verb,
             "lock": job.lock,
@@ -167,6 +168,7 @@ class SealedRows:
             result=None if result is None else self.open_json(f"result/{row['id']}", result),
             error=None if error is None else _decode_failure(error),
             reply_to=_reply_of(row),
+            parent_id=row["parent_id"],
         )
 
     def wanted_row(self, entry: WantedPasscode, updated_at: datetime) -> dict[str, Any]:
@@ -181,10 +183,11 @@ class SealedRows:
             "valid_until": to_micros(entry.valid_until),
             "cycle": entry.cycle,
             "label": entry.label,
-            "source": entry.source,
+            "owner": entry.owner,
             "job_id": entry.job_id,
             "is_wanted": entry.is_wanted,
             "proved_at": to_micros(entry.proved_at),
+            "is_held": entry.is_held,
             "updated_at": to_micros(updated_at),
         }
 
@@ -198,10 +201,11 @@ class SealedRows:
             valid_until=_maybe_from_micros(row["valid_until"]),
             cycle=row["cycle"],
             label=row["label"],
-            source=row["source"],
+            owner=row["owner"],
             job_id=row["job_id"],
             is_wanted=bool(row["is_wanted"]),
             proved_at=_maybe_from_micros(row["proved_at"]),
+            is_held=bool(row["is_held"]),
             updated_at=from_micros(row["updated_at"]),
             revision=row["revision"],
         )

@@ -20,6 +20,7 @@ MIGRATIONS: tuple[str, ...] = (
         seq INTEGER PRIMARY KEY,            -- order of acceptance; rows are never deleted
         id TEXT NOT NULL UNIQUE,
         request_id TEXT NOT NULL UNIQUE,
+        parent_id TEXT REFERENCES jobs (id),            -- the job that this is a part of
         fingerprint BLOB NOT NULL,          -- keyed hash of the request, for ever
         source TEXT NOT NULL,
         verb TEXT NOT NULL,
@@ -43,6 +44,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX jobs_open ON jobs (lock, priority DESC, seq)
         WHERE state IN ('accepted', 'waiting', 'working', 'unknown');
     CREATE INDEX jobs_by_state ON jobs (state, updated_at);
+    CREATE INDEX jobs_by_parent ON jobs (parent_id) WHERE parent_id IS NOT NULL;
 
     CREATE TABLE transitions (
         job_id TEXT NOT NULL REFERENCES jobs (id),
@@ -64,10 +66,11 @@ MIGRATIONS: tuple[str, ...] = (
         valid_until INTEGER,
         cycle INTEGER,
         label TEXT NOT NULL,
-        source TEXT NOT NULL,
+        owner TEXT NOT NULL,
         job_id TEXT REFERENCES jobs (id),
         is_wanted INTEGER NOT NULL,
         proved_at INTEGER,
+        is_held INTEGER NOT NULL,
         updated_at INTEGER NOT NULL,
         UNIQUE (lock, digits_hash)
     ) STRICT;

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from ttlock_agent.errors import NoSuchJob
-from ttlock_agent.jobs.model import Job, JobState, Move, WantedPasscode, moved
+from ttlock_agent.jobs.model import (
+    Job,
+    JobState,
+    Move,
+    NewJob,
+    WantedPasscode,
+    accepted_job,
+    moved,
+)
+from ttlock_agent.jobs.parts import Family, last_moves
 from ttlock_agent.jobs.rows import SealedRows, insert, publication_row, to_micros
 from ttlock_agent.publication import Publication
 
@@ -60,16 +69,63 @@ class Statements:
         self._conclude_wish(connection, job, now)
         return job
 
+    def accept_family(
+        self,
+        connection: sqlite3.Connection,
+        job: Job,
+        family: Family,
+        part_ids: Sequence[str],
+        now: datetime,
+    ) -> Job:
+        """Write the parts of a job that was just accepted, and take it on."""
+        for number, (part, part_id) in enumerate(zip(family.parts, part_ids, strict=True), start=1):
+            new = NewJob(
+                source=job.source,
+                request_id=f"{job.id}.{number}",
+                verb=part.verb,
+                lock=job.lock,
+                params=part.params,
+                priority=job.priority,
+                deadline_at=part.deadline_at,
+            )
+            accepted = accepted_job(new, part_id, now, parent_id=job.id)
+            self.insert_job(connection, accepted, self._rows.fingerprint(new))
+            self.put_wanted(connection, [replace(part.wish, job_id=part_id)], now)
+        for move in family.first_moves(family.result(part_ids)):
+            job = self.move_job(connection, job.id, move, now)
+        return job
+
+    def end_parents(
+        self, connection: sqlite3.Connection, jobs: Iterable[Job], now: datetime
+    ) -> list[Job]:
+        """End each job of which ``jobs`` were the last parts, and return those."""
+        ended = []
+        for parent_id in {job.parent_id for job in jobs if job.parent_id and job.is_final}:
+            sql = "SELECT * FROM jobs WHERE parent_id = ? ORDER BY seq"
+            parts = [self._rows.job_of(row) for row in connection.execute(sql, [parent_id])]
+            row = one(connection, "SELECT * FROM jobs WHERE id = ?", parent_id)
+            assert row is not None, "a foreign key holds it"
+            parent = self._rows.job_of(row)
+            for move in last_moves(parent, parts):
+                parent = self.move_job(connection, parent_id, move, now)
+            if parent.is_final:
+                ended.append(parent)
+        return ended
+
     def _conclude_wish(self, connection: sqlite3.Connection, job: Job, now: datetime) -> None:
-        """Let the wish of a job end as the job did; one that somebody replaced is left alone."""
+        """Let the wish of a job end as the job did; one that somebody replaced is left alone.
+
+        A wish that failed is dropped, unless the lock holds the digits from before: then whose they
+        are must not be forgotten.
+        """
         if job.state not in _SETTLES_WISH:
             return
         sql = "SELECT * FROM wanted WHERE lock = ? AND job_id = ?"
         for row in connection.execute(sql, [job.lock, job.id]).fetchall():
             wish = self._rows.wanted_of(row)
             if job.state is JobState.PROVED and wish.is_wanted:
-                self.put_wanted(connection, [replace(wish, proved_at=now)], now)
-            else:
+                self.put_wanted(connection, [replace(wish, proved_at=now, is_held=True)], now)
+            elif job.state is JobState.PROVED or not wish.is_held:
                 self.drop_wanted(connection, wish)
 
     def put_wanted(
@@ -79,11 +135,18 @@ class Statements:
         written = 0
         for entry in entries:
             if self._is_current(connection, entry):
-                # Replacing gives a new revision, for it is the table's AUTOINCREMENT key.
                 row = self._rows.wanted_row(entry, now)
+                row["is_held"] = entry.is_held or self._is_held(connection, row)
+                # Replacing gives a new revision, for it is the table's AUTOINCREMENT key.
                 insert(connection, "wanted", row, or_replace=True)
                 written += 1
         return written
+
+    @staticmethod
+    def _is_held(connection: sqlite3.Connection, row: Mapping[str, Any]) -> bool:
+        sql = "SELECT is_held FROM wanted WHERE lock = ? AND digits_hash = ?"
+        present = one(connection, sql, row["lock"], row["digits_hash"])
+        return present is not None and bool(present["is_held"])
 
     def drop_wanted(self, connection: sqlite3.Connection, entry: WantedPasscode) -> int:
         """Delete a wish unless somebody overtook it; return how many that were."""

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 from uuid import uuid4
 
 from ttlock_agent.clock import Clock
@@ -25,7 +25,6 @@ from ttlock_agent.jobs.model import (
     Accepted,
     Job,
     JobState,
-    Known,
     Move,
     NewJob,
     OutboxEntry,
@@ -33,10 +32,10 @@ from ttlock_agent.jobs.model import (
     WantedPasscode,
     accepted_job,
 )
+from ttlock_agent.jobs.notes import Notes
+from ttlock_agent.jobs.parts import Family
 from ttlock_agent.jobs.rows import (
-    SealedRows,
     from_micros,
-    insert,
     publication_of,
     to_micros,
     transition_of,
@@ -70,7 +69,7 @@ def _new_id() -> str:
     return uuid4().hex
 
 
-class Journal:
+class Journal(Notes):
     """The agent's memory. Every method may raise ``JournalError``; then nothing was changed.
 
     Only the disk can make that untrue: a commit it reported as failed may be found after a restart.
@@ -86,10 +85,8 @@ class Journal:
         new_id: Callable[[], str],
         on_change: Callable[[], None],
     ) -> None:
-        self._database = database
-        self._rows = SealedRows(vault)
+        super().__init__(database, vault)
         self._statements = Statements(self._rows)
-        self._vault = vault
         self._clock = clock
         self._new_id = new_id
         self._on_change = on_change
@@ -148,13 +145,16 @@ class Journal:
         new: NewJob,
         *,
         wanted: Sequence[WantedPasscode] = (),
+        kept: Sequence[WantedPasscode] = (),
+        family: Family | None = None,
         outbox: Outbox = no_publications,
     ) -> Accepted:
         """Make a job of a request, or find the one it made before.
 
-        ``wanted`` is written for a new job only and gets its id; ``outbox`` is asked in both cases,
-        so that a repeat is answered again, and where the repeat wants it. Raises ``JobRejected``
-        (conflict) if the id was used for another request.
+        For a new job only, ``wanted`` is written with its id, ``kept`` with the id it has, and
+        ``family`` becomes further jobs. ``outbox`` is asked in both cases, so that a repeat is
+        answered again, and where the repeat wants it. Raises ``JobRejected`` (conflict) if the id
+        was used for another request.
         """
         fingerprint = self._rows.fingerprint(new)
         now = self._clock.now()
@@ -165,7 +165,10 @@ class Journal:
                 job = accepted_job(new, self._new_id(), now)
                 self._statements.insert_job(connection, job, fingerprint)
                 owned = [replace(entry, job_id=job.id) for entry in wanted]
-                self._statements.put_wanted(connection, owned, now)
+                self._statements.put_wanted(connection, [*owned, *kept], now)
+                if family is not None:
+                    ids = [self._new_id() for _ in family.parts]
+                    job = self._statements.accept_family(connection, job, family, ids, now)
             elif hmac.compare_digest(row["fingerprint"], fingerprint):
                 job = self._rows.job_of(row)
                 if new.reply_to not in (None, job.reply_to):
@@ -215,7 +218,7 @@ class Journal:
                 self._statements.move_job(connection, job_id, move, now)
                 for job_id, move in moves.items()
             ]
-            for job in jobs:
+            for job in [*jobs, *self._statements.end_parents(connection, jobs, now)]:
                 post(connection, outbox(job), now)
             return jobs
 
@@ -237,6 +240,10 @@ class Journal:
         return await self._read_jobs(
             f"WHERE {_IS_OPEN} {of_lock} ORDER BY priority DESC, seq", values
         )
+
+    async def parts(self, job_id: str) -> list[Job]:
+        """Return the jobs that are parts of another, in their order."""
+        return await self._read_jobs("WHERE parent_id = ? ORDER BY seq", [job_id])
 
     async def interrupted(self) -> list[Job]:
         """Return the jobs that were ``working`` when the agent died; ask right after opening.
@@ -285,38 +292,6 @@ class Journal:
             return sum(self._statements.drop_wanted(connection, entry) for entry in entries)
 
         return await self._database.write(change)
-
-    # Memory of locks; secrets.
-
-    async def remember_lock(self, lock: str, kind: str, value: object, as_of: datetime) -> None:
-        """Keep what a lock said, replacing what it said before; ``value`` is anything for JSON."""
-        row = {
-            "lock": lock,
-            "kind": kind,
-            "sealed_value": self._rows.seal_json(f"memory/{lock}/{kind}", value),
-            "as_of": to_micros(as_of),
-        }
-        await self._replace("lock_memory", row)
-
-    async def last_known(self, lock: str, kind: str) -> Known | None:
-        """Return what :meth:`remember_lock` kept."""
-        sql = "SELECT sealed_value, as_of FROM lock_memory WHERE lock = ? AND kind = ?"
-        row = await self._database.read(lambda c: one(c, sql, lock, kind))
-        if row is None:
-            return None
-        value = self._rows.open_json(f"memory/{lock}/{kind}", row["sealed_value"])
-        return Known(value=value, as_of=from_micros(row["as_of"]))
-
-    async def put_secret(self, name: str, value: bytes) -> None:
-        """Keep a secret, such as the keys of a lock."""
-        row = {"name": name, "sealed_value": self._vault.seal(f"secret/{name}", value)}
-        await self._replace("secrets", row)
-
-    async def secret(self, name: str) -> bytes | None:
-        """Return what :meth:`put_secret` kept."""
-        sql = "SELECT sealed_value FROM secrets WHERE name = ?"
-        row = await self._database.read(lambda c: one(c, sql, name))
-        return None if row is None else self._vault.open(f"secret/{name}", row["sealed_value"])
 
     # Outbox.
 
@@ -369,13 +344,6 @@ class Journal:
 
     # Short forms.
 
-    async def _read_all(
-        self, sql: str, values: Sequence[object], convert: Callable[[sqlite3.Row], T]
-    ) -> list[T]:
-        return await self._database.read(
-            lambda connection: [convert(row) for row in connection.execute(sql, values)]
-        )
-
     async def _read_jobs(self, clauses: str, values: Sequence[object]) -> list[Job]:
         sql = f"SELECT * FROM jobs {clauses}"  # noqa: S608 - the clauses are constants above
         return await self._read_all(sql, values, self._rows.job_of)
@@ -383,9 +351,6 @@ class Journal:
     async def _read_job(self, column: str, value: str) -> Job | None:
         jobs = await self._read_jobs(f"WHERE {column} = ?", [value])
         return jobs[0] if jobs else None
-
-    async def _replace(self, table: str, row: dict[str, Any]) -> None:
-        await self._database.write(lambda c: insert(c, table, row, or_replace=True))
 
 
 def _entry_of(row: sqlite3.Row) -> OutboxEntry:

@@ -20,6 +20,7 @@ from ttlock_agent.requests import (
     ParsedRequest,
     PasscodeAdd,
     PasscodeDelete,
+    PasscodeSync,
     Request,
 )
 from ttlock_protocol.errors import CommandRefused
@@ -73,14 +74,14 @@ def deadline_of(request: ParsedRequest, now: datetime) -> datetime:
     match request.params:
         case PasscodeAdd(valid_until=datetime() as end):
             return end
-        case PasscodeAdd() | PasscodeDelete():
+        case PasscodeAdd() | PasscodeDelete() | PasscodeSync():
             return now + WRITE_PATIENCE
         case _:
             return now + READ_PATIENCE
 
 
 def wish_of(params: Request, *, lock: str, source: str) -> WantedPasscode | None:
-    """Return what a request wants of the lock's memory, if it is about passcodes."""
+    """Return what a request wants of the lock's memory, if it is about one passcode."""
     match params:
         case PasscodeAdd():
             return WantedPasscode(
@@ -90,14 +91,14 @@ def wish_of(params: Request, *, lock: str, source: str) -> WantedPasscode | None
                 valid_from=params.valid_from,
                 valid_until=params.valid_until,
                 label=params.label,
-                source=source,
+                owner=params.owner or source,
             )
         case PasscodeDelete():
             return WantedPasscode(
                 lock=lock,
                 digits=params.passcode.digits,
                 kind=PasscodeKind.PERMANENT,
-                source=source,
+                owner=source,
                 is_wanted=False,
             )
         case _:
@@ -105,7 +106,7 @@ def wish_of(params: Request, *, lock: str, source: str) -> WantedPasscode | None
 
 
 def wish_of_job(job: Job) -> WantedPasscode | None:
-    """Return what an open job wants of the lock's memory, if it is about passcodes."""
+    """Return what an open job wants of the lock's memory, if it is about one passcode."""
     return wish_of(params_of(job, VERBS[job.verb]), lock=job.lock, source=job.source)
 
 

@@ -27,9 +27,13 @@ _VISIT_PAUSE: Final = timedelta(seconds=2)
 def is_due(job: Job, now: datetime) -> bool:
     """Whether the pause of ``job`` is over.
 
+    A job with parts is never: its parts are.
+
     A pause is never longer than the longest back-off: one that seems so was measured by a wall
     clock that has been set back since.
     """
+    if job.reason is WaitReason.PARTS:
+        return False
     if job.not_before_at is None or job.not_before_at <= now:
         return True
     is_too_long = job.not_before_at - now > 2 * timedelta(seconds=LONGEST_PAUSE_S)
@@ -38,7 +42,7 @@ def is_due(job: Job, now: datetime) -> bool:
 
 def may_join(job: Job, now: datetime) -> bool:
     """Whether a visit may serve ``job`` before its pause is over: the lock is there after all."""
-    return is_due(job, now) or not _is_scheduled(job)
+    return is_due(job, now) or not (job.reason is WaitReason.PARTS or _is_scheduled(job))
 
 
 def _is_scheduled(job: Job) -> bool:
@@ -109,8 +113,8 @@ class Deadlines:
         """
         next_at: datetime | None = None
         for job in await self._journal.open_jobs():
-            if job.deadline_at is None:
-                continue
+            if job.deadline_at is None or job.reason is WaitReason.PARTS:
+                continue  # its parts have the same deadline, and it ends with them
             look_at = job.deadline_at
             if look_at <= self._clock.now():
                 if job.state is not JobState.WORKING:

@@ -25,8 +25,10 @@ from .structs import (
     PasscodeDelete,
     PasscodeKind,
     PasscodeList,
+    PasscodeSync,
     Priority,
     Request,
+    SyncPasscode,
 )
 
 __all__ = [
@@ -47,9 +49,11 @@ __all__ = [
     "PasscodeDelete",
     "PasscodeKind",
     "PasscodeList",
+    "PasscodeSync",
     "Priority",
     "Request",
     "RequestRejected",
+    "SyncPasscode",
     "canonical_content",
     "parse_request",
 ]

@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
 
@@ -18,10 +18,22 @@ from ttlock_agent.errors import JobRejected, Rejection
 from ttlock_agent.validation import BadValue, closest, example_of, expectation, quoted_name
 
 from .passcode import Passcode
-from .structs import MAX_ID, VERBS, LockRequest, PasscodeAdd, Priority, Request
+from .structs import (
+    MAX_ID,
+    MAX_SET,
+    VERBS,
+    LockRequest,
+    PasscodeAdd,
+    Priority,
+    Request,
+    SyncPasscode,
+)
 
-MAX_PAYLOAD_BYTES: Final = 16 * 1024
-"""The largest sensible request is under one KiB; this bounds what a mistake can cost."""
+MAX_PAYLOAD_BYTES: Final = 64 * 1024
+"""A full lock's set of passcodes with all that can be said of each; a single one is under 1 KiB."""
+
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 class RequestRejected(JobRejected):
@@ -115,14 +127,19 @@ def canonical_content(request: ParsedRequest) -> bytes:
     Field order, defaults and UTC offsets make no difference; the id is not part of it. Two requests
     with one id and different content are a conflict. Holds the digits: keep only a keyed hash.
     """
+    content = _canonical_fields(request.params)
+    return msgspec.json.encode({"verb": request.verb, **content}, order="deterministic")
+
+
+def _canonical_fields(value: msgspec.Struct) -> dict[str, Any]:
     content = {
-        field.encode_name: _canonical(getattr(request.params, field.name))
-        for field in msgspec.structs.fields(request.params)
+        field.encode_name: _canonical(getattr(value, field.name))
+        for field in msgspec.structs.fields(value)
         if field.name != "id"
     }
-    if isinstance(request.params, PasscodeAdd):
-        content["kind"] = request.params.kind
-    return msgspec.json.encode({"verb": request.verb, **content}, order="deterministic")
+    if isinstance(value, PasscodeAdd | SyncPasscode):
+        content["kind"] = value.kind
+    return content
 
 
 def _canonical(value: object) -> object:
@@ -131,6 +148,9 @@ def _canonical(value: object) -> object:
             return value.astimezone(UTC)
         case Passcode():
             return value.digits
+        case tuple():
+            # A set: the order in which it was written means nothing.
+            return sorted(map(_canonical_fields, value), key=lambda entry: entry["passcode"])
         case _:
             return value
 
@@ -158,7 +178,7 @@ def _object_from(payload: bytes, request_id: str | None) -> dict[str, Any]:
         refuse(
             f"The request has {len(payload)} bytes; at most {MAX_PAYLOAD_BYTES} are read.",
             Rejection.TOO_LARGE,
-            "Send one request per message.",
+            "Send one request per message; a set has at most 250 passcodes.",
         )
     try:
         # The standard parser, because msgspec keeps the last of two equal keys silently.
@@ -168,7 +188,7 @@ def _object_from(payload: bytes, request_id: str | None) -> dict[str, Any]:
     except UnicodeDecodeError:
         refuse("The request is not UTF-8 text.", Rejection.MALFORMED, "Encode JSON as UTF-8.")
     except RecursionError:
-        refuse("The request is nested too deeply.", Rejection.MALFORMED, "Requests are flat.")
+        refuse("The request is nested too deeply.", Rejection.MALFORMED, "See the schema.")
     except BadValue as bad:
         refuse(bad.message, Rejection.MALFORMED, bad.hint)
     except ValueError:
@@ -191,8 +211,8 @@ def _no_constant(_name: str) -> NoReturn:
     raise BadValue("NaN and Infinity are not JSON.", hint="Write a number, or leave the key out.")
 
 
-def _build(kind: type[Request], raw: dict[str, Any]) -> Request:
-    """Make the verb's struct; field by field, because only so is it known which one is wrong."""
+def _build(kind: type[S], raw: dict[str, Any]) -> S:
+    """Make a struct; field by field, because only so is it known which one is wrong."""
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     for name in raw:
         if name not in fields:
@@ -211,6 +231,9 @@ def _build(kind: type[Request], raw: dict[str, Any]) -> Request:
 
 
 def _convert(name: str, expected: Any, raw: object) -> object:
+    if name == "passcodes" and isinstance(raw, list) and len(raw) <= MAX_SET:
+        # One by one, so that a message can say which.
+        return tuple(_entry(f"{name}[{number}]", entry) for number, entry in enumerate(raw))
     try:
         return msgspec.convert(raw, expected, dec_hook=_decode)
     except msgspec.ValidationError as error:
@@ -220,6 +243,15 @@ def _convert(name: str, expected: Any, raw: object) -> object:
             bad = BadValue(f"`{name}` must be {expectation(expected)}.",
                            hint=_example(name, expected))  # fmt: skip
     raise bad
+
+
+def _entry(place: str, raw: object) -> SyncPasscode:
+    if not isinstance(raw, dict):
+        raise BadValue(f"`{place}` must be an object.", hint='Write {"passcode": "004711"}.')
+    try:
+        return _build(SyncPasscode, raw)
+    except BadValue as bad:
+        raise BadValue(f"In `{place}`: {bad.message}", hint=bad.hint) from None
 
 
 def _decode(kind: type, raw: Any) -> object:

@@ -23,6 +23,8 @@ LAST_YEAR: Final = 2099
 
 MAX_LABEL: Final = 64
 MAX_ID: Final = 128
+MAX_SET: Final = 250
+"""No lock is known to hold more custom passcodes."""
 
 RequestId = Annotated[
     str,
@@ -87,80 +89,109 @@ class LockRequest(Request, frozen=True, kw_only=True, forbid_unknown_fields=True
     ]
 
 
+_Digits = Annotated[Passcode, Meta(description="4 to 9 digits.", examples=["004711"])]
+_Label = Annotated[
+    Annotated[str, Meta(max_length=MAX_LABEL)],
+    Meta(
+        description="For people; kept in the journal, not in the lock, and shown in "
+        "lists: leave the passcode out of it.",
+        examples=["booking 8841"],
+    ),
+]
+_Kind = Annotated[
+    PasscodeKind | None,
+    Meta(description="Default: period if valid_until is given, else permanent."),
+]
+_Begin = Annotated[
+    Instant | None,
+    Meta(
+        description="ISO 8601 with UTC offset, whole minutes. Default: at once.",
+        examples=["2026-12-01T15:00:00+01:00"],
+    ),
+]
+_End = Annotated[
+    Instant | None,
+    Meta(
+        description="ISO 8601 with UTC offset, whole minutes. Needed for period, not allowed "
+        "for permanent, optional for one_time.",
+        examples=["2026-12-05T11:00:00+01:00"],
+    ),
+]
+
+
 class PasscodeAdd(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Write a passcode into the lock and prove by reading back that it is there."""
 
-    passcode: Annotated[Passcode, Meta(description="4 to 9 digits.", examples=["004711"])]
-    label: Annotated[
-        Annotated[str, Meta(max_length=MAX_LABEL)],
+    passcode: _Digits
+    label: _Label = ""
+    given_kind: _Kind = field(name="kind", default=None)
+    valid_from: _Begin = None
+    valid_until: _End = None
+    owner: Annotated[
+        Id | None,
         Meta(
-            description="For people; kept in the journal, not in the lock, and shown in "
-            "lists: leave the passcode out of it.",
-            examples=["booking 8841"],
-        ),
-    ] = ""
-    given_kind: Annotated[
-        PasscodeKind | None,
-        Meta(description="Default: period if valid_until is given, else permanent."),
-    ] = field(name="kind", default=None)
-    valid_from: Annotated[
-        Instant | None,
-        Meta(
-            description="ISO 8601 with UTC offset, whole minutes. Default: at once.",
-            examples=["2026-12-01T15:00:00+01:00"],
-        ),
-    ] = None
-    valid_until: Annotated[
-        Instant | None,
-        Meta(
-            description="ISO 8601 with UTC offset, whole minutes. Needed for period, not allowed "
-            "for permanent, optional for one_time.",
-            examples=["2026-12-05T11:00:00+01:00"],
+            description="Whose set of passcodes it joins, see passcode.sync. Default: the way the "
+            "request came, mqtt or control.",
+            examples=["pms"],
         ),
     ] = None
 
     @property
     def kind(self) -> PasscodeKind:
         """The kind asked for, or the one that follows from the window."""
-        if self.given_kind is not None:
-            return self.given_kind
-        return PasscodeKind.PERMANENT if self.valid_until is None else PasscodeKind.PERIOD
+        return _kind(self)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.label.isprintable():
-            raise BadValue(
-                "`label` holds control characters.", hint="Use printable characters only."
-            )
-        if self.kind is PasscodeKind.PERMANENT and self.valid_until is not None:
-            raise BadValue(
-                "A permanent passcode has no end, but `valid_until` is given.",
-                hint="Leave out `valid_until`, or ask for kind period.",
-            )
-        if self.kind is PasscodeKind.PERIOD and self.valid_until is None:
-            raise BadValue(
-                "A passcode of kind period needs `valid_until`.",
-                hint="Give `valid_until`, or ask for kind permanent.",
-            )
-        for name in ("valid_from", "valid_until"):
-            at: datetime | None = getattr(self, name)
-            _check_year(name, at)
-            if at is not None and (at.second or at.microsecond):
-                raise BadValue(
-                    f"`{name}` is not a whole minute, and locks know no seconds.",
-                    hint="Write :00 for the seconds.",
-                )
-        if self.valid_from and self.valid_until and self.valid_until <= self.valid_from:
-            raise BadValue(
-                "`valid_until` is not after `valid_from`.",
-                hint="Check the order of the two, and their UTC offsets.",
-            )
+        _check_passcode(self)
+
+
+class SyncPasscode(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One passcode of a set."""
+
+    passcode: _Digits
+    label: _Label = ""
+    given_kind: _Kind = field(name="kind", default=None)
+    valid_from: _Begin = None
+    valid_until: _End = None
+
+    @property
+    def kind(self) -> PasscodeKind:
+        """The kind asked for, or the one that follows from the window."""
+        return _kind(self)
+
+    def __post_init__(self) -> None:
+        _check_passcode(self)
+
+
+class PasscodeSync(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Make one owner's passcodes in the lock exactly these, leaving those of others alone."""
+
+    owner: Annotated[
+        Id,
+        Meta(
+            description="Whose set this is. What the same owner wanted before and does not name "
+            "now is removed.",
+            examples=["pms"],
+        ),
+    ]
+    passcodes: Annotated[
+        tuple[SyncPasscode, ...],
+        Meta(
+            max_length=MAX_SET,
+            description="The complete set; an empty one removes all. One whose validity is over "
+            "counts as not named.",
+        ),
+    ]
+    is_dry_run: Annotated[
+        bool, Meta(description="Only say what would be done.", examples=[False])
+    ] = field(name="dry_run", default=False)
 
 
 class PasscodeDelete(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Remove a passcode from the lock and prove by reading back that it is gone."""
 
-    passcode: Annotated[Passcode, Meta(description="4 to 9 digits.", examples=["004711"])]
+    passcode: _Digits
 
 
 class PasscodeList(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -234,6 +265,7 @@ VERBS: Final[Mapping[str, type[Request]]] = MappingProxyType(
     {
         "passcode.add": PasscodeAdd,
         "passcode.delete": PasscodeDelete,
+        "passcode.sync": PasscodeSync,
         "passcode.list": PasscodeList,
         "clock.read": ClockRead,
         "clock.sync": ClockSync,
@@ -246,6 +278,40 @@ VERBS: Final[Mapping[str, type[Request]]] = MappingProxyType(
     }
 )
 """All verbs. A new one is a struct and a line here."""
+
+
+def _kind(passcode: PasscodeAdd | SyncPasscode) -> PasscodeKind:
+    if passcode.given_kind is not None:
+        return passcode.given_kind
+    return PasscodeKind.PERMANENT if passcode.valid_until is None else PasscodeKind.PERIOD
+
+
+def _check_passcode(passcode: PasscodeAdd | SyncPasscode) -> None:
+    if not passcode.label.isprintable():
+        raise BadValue("`label` holds control characters.", hint="Use printable characters only.")
+    if passcode.kind is PasscodeKind.PERMANENT and passcode.valid_until is not None:
+        raise BadValue(
+            "A permanent passcode has no end, but `valid_until` is given.",
+            hint="Leave out `valid_until`, or ask for kind period.",
+        )
+    if passcode.kind is PasscodeKind.PERIOD and passcode.valid_until is None:
+        raise BadValue(
+            "A passcode of kind period needs `valid_until`.",
+            hint="Give `valid_until`, or ask for kind permanent.",
+        )
+    begin, end = passcode.valid_from, passcode.valid_until
+    for name, at in (("valid_from", begin), ("valid_until", end)):
+        _check_year(name, at)
+        if at is not None and (at.second or at.microsecond):
+            raise BadValue(
+                f"`{name}` is not a whole minute, and locks know no seconds.",
+                hint="Write :00 for the seconds.",
+            )
+    if begin and end and end <= begin:
+        raise BadValue(
+            "`valid_until` is not after `valid_from`.",
+            hint="Check the order of the two, and their UTC offsets.",
+        )
 
 
 def _check_year(name: str, at: datetime | None) -> None:

@@ -1,0 +1,67 @@
+"""What the journal keeps besides jobs: what locks said, and secrets."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from ttlock_agent.jobs.database import Database
+from ttlock_agent.jobs.model import Known
+from ttlock_agent.jobs.rows import SealedRows, from_micros, insert, to_micros
+from ttlock_agent.jobs.statements import one
+from ttlock_agent.vault import Vault
+
+T = TypeVar("T")
+
+
+class Notes:
+    """Values by name, sealed. Every method may raise ``JournalError``; then nothing was changed."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+        self._rows = SealedRows(vault)
+
+    async def remember_lock(self, lock: str, kind: str, value: object, as_of: datetime) -> None:
+        """Keep what a lock said, replacing what it said before; ``value`` is anything for JSON."""
+        row = {
+            "lock": lock,
+            "kind": kind,
+            "sealed_value": self._rows.seal_json(f"memory/{lock}/{kind}", value),
+            "as_of": to_micros(as_of),
+        }
+        await self._replace("lock_memory", row)
+
+    async def last_known(self, lock: str, kind: str) -> Known | None:
+        """Return what :meth:`remember_lock` kept."""
+        sql = "SELECT sealed_value, as_of FROM lock_memory WHERE lock = ? AND kind = ?"
+        row = await self._database.read(lambda c: one(c, sql, lock, kind))
+        if row is None:
+            return None
+        value = self._rows.open_json(f"memory/{lock}/{kind}", row["sealed_value"])
+        return Known(value=value, as_of=from_micros(row["as_of"]))
+
+    async def put_secret(self, name: str, value: bytes) -> None:
+        """Keep a secret, such as the keys of a lock."""
+        row = {"name": name, "sealed_value": self._vault.seal(f"secret/{name}", value)}
+        await self._replace("secrets", row)
+
+    async def secret(self, name: str) -> bytes | None:
+        """Return what :meth:`put_secret` kept."""
+        sql = "SELECT sealed_value FROM secrets WHERE name = ?"
+        row = await self._database.read(lambda c: one(c, sql, name))
+        return None if row is None else self._vault.open(f"secret/{name}", row["sealed_value"])
+
+    # Short forms.
+
+    async def _read_all(
+        self, sql: str, values: Sequence[object], convert: Callable[[sqlite3.Row], T]
+    ) -> list[T]:
+        return await self._database.read(
+            lambda connection: [convert(row) for row in connection.execute(sql, values)]
+        )
+
+    async def _replace(self, table: str, row: dict[str, Any]) -> None:
+        await self._database.write(lambda c: insert(c, table, row, or_replace=True))
