@@ -55,6 +55,7 @@ TOPICS = Topics(agent_id="house-12")
 RESPONSE_TIMEOUT_S = 0.05
 """Real time, waited only where an answer was lost: the lock answers before anybody asks."""
 PATIENCE_S = 10.0
+MAX_PAUSES = 50
 VAULT = Vault(MasterKey(value=b"\x21" * 32, source=KeySource.FILE))
 
 Hook = Callable[[int], Awaitable[None]]
@@ -250,13 +251,14 @@ class Rig:
 
     async def final(self, job: Job) -> Job:
         """Wait until a job is final, moving time whenever it pauses."""
-        while True:
+        for _ in range(MAX_PAUSES):
             now = await self.until(job, lambda job: job.is_final or self._is_pausing(job))
             if now.is_final:
                 return now
             assert now.not_before_at is not None
             pause = now.not_before_at - self.clock.now()
             await self.clock.advance(pause / timedelta(seconds=1))
+        raise AssertionError("the job pauses for ever")
 
     async def done(self, *jobs: Job) -> list[Job]:
         return [await self.final(job) for job in jobs]

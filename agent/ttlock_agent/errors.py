@@ -336,6 +336,15 @@ class ControlUnavailable(AgentError):
     hint = "Start the agent (`systemctl start ttlock-agent`) or name its socket with --socket."
 
 
+class ControlForbidden(ControlUnavailable):
+    """The agent is there, and its socket's mode and group keep this user out."""
+
+    code = "control_forbidden"
+    exit_code = EX_NO_PERMISSION
+    retryable = False
+    hint = "Join the socket's group, or use sudo."
+
+
 class CloudError(AgentError):
     """The cloud cannot be asked, or answered with an error; see ``ttlock_agent.cloud.errors``."""
 

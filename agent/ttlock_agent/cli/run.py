@@ -11,6 +11,7 @@ import click
 from ttlock_agent.app import Surroundings, run_agent
 from ttlock_agent.clock import SystemClock
 from ttlock_agent.config import Config, check_config, load_config
+from ttlock_agent.errors import AgentError
 from ttlock_agent.link.start import link_factory
 from ttlock_agent.logs import Redactor, configure_logging
 
@@ -31,7 +32,18 @@ def run_command(file: Path) -> None:
     configure_logging(config.agent.log_level, redactor)
     for finding in check_config(file):
         click.echo(str(finding), err=True)
-    asyncio.run(_run(config, redactor))
+    try:
+        asyncio.run(_run(config, redactor))
+    except BaseExceptionGroup as group:
+        raise _cause(group) from None
+
+
+def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the error that ended the agent: one with a name, if there is one."""
+    error: BaseException = group.subgroup(AgentError) or group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _run(config: Config, redactor: Redactor) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ttlock_agent.control.messages import MAX_LINE_BYTES, Call, Line
-from ttlock_agent.errors import ControlUnavailable
+from ttlock_agent.errors import ControlForbidden, ControlUnavailable
 
 
 def call(path: Path, verb: str, request: dict[str, Any] | None = None) -> Generator[Line]:
@@ -20,11 +20,21 @@ def call(path: Path, verb: str, request: dict[str, Any] | None = None) -> Genera
     Raises ``ControlUnavailable`` when nobody answers, or stops answering.
     """
     raw = msgspec.Raw(msgspec.json.encode(request or {}))
+    call_line = msgspec.json.encode(Call(verb=verb, request=raw)) + b"\n"
     with closing(_connect(path)) as connection, connection.makefile("rwb") as stream:
-        stream.write(msgspec.json.encode(Call(verb=verb, request=raw)) + b"\n")
-        stream.flush()
-        while text := stream.readline(MAX_LINE_BYTES):
-            yield msgspec.json.decode(text, type=Line)
+        try:
+            stream.write(call_line)
+            stream.flush()
+            while text := stream.readline(MAX_LINE_BYTES):
+                yield msgspec.json.decode(text, type=Line)
+        except OSError as error:
+            raise ControlUnavailable("The agent hung up in the middle of its answer.") from error
+        except msgspec.DecodeError:
+            # Without the cause, which may quote what was said.
+            raise ControlUnavailable(
+                f"What answers on {path} is no agent of this version.",
+                hint="Use the `ttlock-agent` command of the same version as the agent.",
+            ) from None
 
 
 def _connect(path: Path) -> socket.socket:
@@ -33,10 +43,7 @@ def _connect(path: Path) -> socket.socket:
         connection.connect(str(path))
     except PermissionError as error:
         connection.close()
-        raise ControlUnavailable(
-            f"You may not talk to the agent on {path}.",
-            hint="Join the socket's group, or use sudo.",
-        ) from error
+        raise ControlForbidden(f"You may not talk to the agent on {path}.") from error
     except OSError as error:
         connection.close()
         raise ControlUnavailable(f"No agent answers on {path}.") from error

@@ -32,6 +32,7 @@ async def serve_control(path: Path, handler: Handler) -> AsyncIterator[None]:
     """Listen on ``path`` while the context lasts; raises ``ConfigError`` if that cannot be.
 
     Only the owner of the journal's lock may call this: a socket that is left over is removed.
+    Callers that still wait for an answer are hung up on at the end.
     """
     if len(os.fsencode(path)) > MAX_PATH_BYTES:
         raise ConfigError(
@@ -45,13 +46,21 @@ async def serve_control(path: Path, handler: Handler) -> AsyncIterator[None]:
             f"The control socket {path} cannot be made: {error.strerror}.",
             hint="Set `agent.control_socket` to a path that the agent may create.",
         ) from error
-    server = await asyncio.start_unix_server(
-        lambda reader, writer: _serve(reader, writer, handler), sock=listener, limit=MAX_LINE_BYTES
-    )
+    calls: set[asyncio.Task[None]] = set()
+
+    def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        call = asyncio.ensure_future(_serve(reader, writer, handler))
+        calls.add(call)
+        call.add_done_callback(calls.discard)
+
+    server = await asyncio.start_unix_server(serve, sock=listener, limit=MAX_LINE_BYTES)
     try:
         yield
     finally:
         server.close()
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
         _unlink(path)
 
 
@@ -69,7 +78,9 @@ def _listen(path: Path) -> socket.socket:
 
 
 def _unlink(path: Path) -> None:
-    path.unlink(missing_ok=True)
+    # Nothing but a socket: a slip of the pen in the config must not cost somebody a file.
+    if path.is_socket():
+        path.unlink(missing_ok=True)
 
 
 async def _serve(
@@ -80,7 +91,6 @@ async def _serve(
             await _answer(reader, writer, handler)
         finally:
             writer.close()
-            await writer.wait_closed()
 
 
 async def _answer(

@@ -81,7 +81,7 @@ async def start_watch(
             if lock.cloud_lock_id is not None
         ],
         Patience(
-            poll_interval=timedelta(seconds=cloud.poll_interval_s),
+            poll_interval_s=cloud.poll_interval_s,
             grace=timedelta(seconds=cloud.grace_s),
         ),
         journal=journal,

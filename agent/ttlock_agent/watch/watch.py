@@ -18,10 +18,11 @@ import structlog
 from ttlock_agent.clock import Clock
 from ttlock_agent.cloud.client import CloudClient
 from ttlock_agent.cloud.models import CloudPasscode, Gateway, PasscodeKind, PasscodeStatus
-from ttlock_agent.errors import CloudError, JobRejected
+from ttlock_agent.errors import CloudError, JobRejected, JournalError
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.memory import CLOCK
-from ttlock_agent.jobs.model import Job, JobState
+from ttlock_agent.jobs.model import Job, JobState, WantedPasscode
+from ttlock_agent.jobs.radio import JOURNAL_PAUSE_S
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.waiting import Alarm
 from ttlock_agent.mqtt.topics import Topics
@@ -56,7 +57,7 @@ class WatchedLock:
 class Patience:
     """How often to look, and how long a gateway may take."""
 
-    poll_interval: timedelta
+    poll_interval_s: float
     grace: timedelta
 
 
@@ -72,7 +73,9 @@ class _View:
     was_there: dict[str, bool] = field(default_factory=dict)
     """By job: whether the lock held the passcode before the agent did anything."""
     finished: dict[str, Job] = field(default_factory=dict)
-    """By request: jobs that are over for good."""
+    """By entry: jobs that are over for good."""
+    refused: set[str] = field(default_factory=set)
+    """Entries of which the agent can make no job."""
     shown: str = ""
 
 
@@ -109,12 +112,19 @@ class GatewayWatch:
         Trouble with the cloud is named and waited out.
         """
         alarm = Alarm(self._clock, news)
-        next_look_at = self._clock.now()
+        next_look_s = self._clock.monotonic()
         while True:
-            if self._clock.now() >= next_look_at:
-                next_look_at = self._clock.now() + self._patience.poll_interval
-                await self._try_to_look()
-            grace_ends_at = await self.follow()
+            try:
+                if self._clock.monotonic() >= next_look_s:
+                    next_look_s = self._clock.monotonic() + self._patience.poll_interval_s
+                    await self._try_to_look()
+                grace_ends_at = await self.follow()
+            except JournalError as error:
+                log.error("journal_unusable", code=error.code, hint=error.hint)  # noqa: TRY400
+                await self._clock.sleep(JOURNAL_PAUSE_S)
+                continue
+            pause = timedelta(seconds=next_look_s - self._clock.monotonic())
+            next_look_at = self._clock.now() + pause
             await alarm.wait_until(min(next_look_at, grace_ends_at or next_look_at))
 
     def vitals(self) -> dict[str, Any]:
@@ -166,15 +176,19 @@ class GatewayWatch:
         """
         ends: list[datetime] = []
         for view in self._views.values():
+            wishes = {wish.digits: wish for wish in await self._journal.wanted(view.lock.id)}
             jobs: list[Job] = []
             for passcode in view.listed:
                 name = self._name(passcode)
                 ends_at = self._grace_ends_at(view, name, passcode)
                 if ends_at > self._clock.now():
                     ends.append(ends_at)
-                elif (job := await self._job(view, name, passcode)) is not None:
+                    continue
+                job = await self._job(view, name, passcode, wishes.get(passcode.digits))
+                if job is not None and job.state is not JobState.CANCELLED:
                     jobs.append(job)
-            await self._show(view, jobs)
+            if jobs:
+                await self._show(view, jobs)
         return min(ends, default=None)
 
     def _should_be_held(self, passcode: CloudPasscode) -> bool:
@@ -190,45 +204,62 @@ class GatewayWatch:
         """Name an entry with its content, so that a changed entry is a new wish."""
         content = (passcode.digits, passcode.cloud_type, passcode.valid_from, passcode.valid_until)
         digest = self._keyed_hash(msgspec.json.encode(content)).hex()[:12]
-        return f"cloud-{passcode.passcode_id}-{digest}"
+        return f"{_entry_prefix(passcode)}{digest}"
 
     def _grace_ends_at(self, view: _View, name: str, passcode: CloudPasscode) -> datetime:
+        entry = _entry_prefix(passcode)
+        is_change = any(seen.startswith(entry) and seen != name for seen in view.first_seen)
         first_seen = view.first_seen.setdefault(name, self._clock.now())
-        sent_at = passcode.sent_at or first_seen
+        if is_change or passcode.sent_at is None:
+            # ``sent_at`` tells of the entry as it was first.
+            return first_seen + self._patience.grace
         # The cloud's clock may be ahead of ours; that must not stretch the grace.
-        return min(sent_at, first_seen) + self._patience.grace
+        return min(passcode.sent_at, first_seen) + self._patience.grace
 
-    async def _job(self, view: _View, name: str, passcode: CloudPasscode) -> Job | None:
+    async def _job(
+        self, view: _View, name: str, passcode: CloudPasscode, wish: WantedPasscode | None
+    ) -> Job | None:
         """Return the job that sees to an entry, making it if there is none."""
-        if name in view.finished:
-            return view.finished[name]
+        finished = view.finished.get(name)
+        if finished is not None and not await self._is_overtaken(finished, wish):
+            return finished
         attempt = 1
         while True:
             request_id = name if attempt == 1 else f"{name}-{attempt}"
             job = await self._journal.job_by_request(request_id)
             if job is None:
                 job = await self._ask(view, request_id, passcode)
-            if job is None or job.state not in _ASK_AGAIN:
+            if job is None or not (job.state in _ASK_AGAIN or await self._is_overtaken(job, wish)):
                 break
             attempt += 1
         if job is not None and job.is_final:
             view.finished[name] = job
         return job
 
+    async def _is_overtaken(self, job: Job, wish: WantedPasscode | None) -> bool:
+        """Whether the entry was changed since, the lock with it, and the entry changed back."""
+        if job.state is not JobState.PROVED or wish is None or wish.job_id in (None, job.id):
+            return False
+        assert wish.job_id is not None
+        other = await self._journal.job(wish.job_id)
+        return other is not None and other.source == SOURCE
+
     async def _ask(self, view: _View, request_id: str, passcode: CloudPasscode) -> Job | None:
         try:
             request = _request(request_id, view.lock.id, passcode)
             return await self._intake.take(request, source=SOURCE)
         except (BadValue, JobRejected) as error:
-            reason = error.message
-            log.warning("cloud_entry_refused", entry=passcode.passcode_id, reason=reason)
+            if request_id not in view.refused:
+                view.refused.add(request_id)
+                reason = error.message
+                log.warning("cloud_entry_refused", entry=passcode.passcode_id, reason=reason)
             return None
 
     async def _show(self, view: _View, jobs: Sequence[Job]) -> None:
         was_there = [self._was_there(view, job) for job in jobs]
         clock = await self._journal.last_known(view.lock.id, CLOCK)
         evidence = Evidence(
-            listed=len(view.listed),
+            listed=len(jobs),
             delivered=was_there.count(True),
             missing=was_there.count(False),
             gateways=view.gateways,
@@ -237,7 +268,7 @@ class GatewayWatch:
         )
         verdict = judge(evidence)
         words = sentence(verdict, evidence)
-        if words == view.shown or (verdict is Verdict.UNKNOWN and not view.shown and not jobs):
+        if words == view.shown:
             return
         view.shown = words
         log.info("gateway_verdict", lock=view.lock.id, verdict=verdict.value, why=words)
@@ -252,6 +283,10 @@ class GatewayWatch:
         if job.state is JobState.FAILED:
             return False
         return view.was_there.get(job.id)
+
+
+def _entry_prefix(passcode: CloudPasscode) -> str:
+    return f"cloud-{passcode.passcode_id}-"
 
 
 def _is_online(gateway: Gateway | None) -> bool:
