@@ -134,11 +134,11 @@ class BluezLinkFactory:
         """
         while True:
             mode = self._choice.mode
-            heard: list[Heard] = []
+            heard: list[Sighting] = []
             with suppress(AdapterUnavailable):
                 heard = await self._listen(mode)
-            for each in heard:
-                yield each.sighting
+            for sighting in heard:
+                yield sighting
             if mode == "active" or self._problem is not None:
                 await self._clock.sleep(self._times.pause_s)
 
@@ -191,7 +191,6 @@ class BluezLinkFactory:
         try:
             return await open_link(
                 heard.device,
-                adapter=adapter.name,
                 bus=self._bus,
                 clock=self._clock,
                 timeout_s=max(self._times.connect_s, deadline_s - self._clock.monotonic()),
@@ -218,7 +217,7 @@ class BluezLinkFactory:
             raise LockNotSeen(f"No advertisement of {address} arrived.")
         return heard
 
-    async def _listen(self, mode: Mode) -> list[Heard]:
+    async def _listen(self, mode: Mode) -> list[Sighting]:
         """Scan for one round, in the background; raises ``AdapterUnavailable``."""
         async with self._airtime.background() as wanted:
             adapter, _ = await self._examine()
@@ -238,9 +237,10 @@ class BluezLinkFactory:
                 self._choice.refused()
                 log.info("passive_scan_refused", error=type(error).__name__)
                 return []
+            heard = [each.sighting for each in ear.heard]
             if not (wanted.is_set() or gone.is_set()):
-                self._choice.round_ended(mode, has_heard=bool(ear.heard))
-            return ear.heard
+                self._choice.round_ended(mode, heard)
+            return heard
 
     @asynccontextmanager
     async def _scanning(self, ear: Ear, adapter: Adapter, mode: Mode) -> AsyncGenerator[None]:

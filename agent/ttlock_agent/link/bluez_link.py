@@ -146,7 +146,6 @@ class Inbox:
 async def open_link(
     device: BLEDevice,
     *,
-    adapter: str,
     bus: BluezBus,
     clock: Clock,
     timeout_s: float,
@@ -160,9 +159,7 @@ async def open_link(
     notification twice (https://github.com/hbldh/bleak/issues/2002).
     """
     inbox = Inbox()
-    client = BleakClient(
-        device, inbox.on_disconnected, timeout=timeout_s, bluez={"adapter": adapter}
-    )
+    client = BleakClient(device, inbox.on_disconnected, timeout=timeout_s)
     try:
         at_close.enter_context(bus.watching(device.details["path"], inbox.end))
         await client.connect()

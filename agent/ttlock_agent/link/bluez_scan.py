@@ -7,7 +7,7 @@ advertises that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -28,7 +28,9 @@ Mode = Literal["active", "passive"]
 """Whether the adapter asks the locks for more, which costs them power, or only listens."""
 
 MAX_STRIKES: Final = 2
-"""Passive scanning is given up when it misses this often what an active scan hears right after."""
+"""Passive scanning is given up when it has missed news this often without delivering any."""
+MAX_KNOWN: Final = 256
+"""More locks than anybody has in range; a prankster could make up any number."""
 
 _NO_RSSI: Final = -127
 """What bleak says where BlueZ tells no signal strength: the properties are remembered, not heard.
@@ -146,12 +148,14 @@ class ScanChoice:
     """Chooses between passive and active scanning in the background.
 
     Passive scanning costs a lock nothing, but BlueZ may refuse it, or accept it and deliver
-    nothing. It is believed once it has delivered; after a silent round an active one is the proof.
+    nothing. Silence proves nothing either: what has not changed need not be delivered. So a silent
+    round is followed by an active one, and what is new to that was missed.
     """
 
     def __init__(self) -> None:
         self._trust = _Trust.UNTRIED
         self._strikes = 0
+        self._known: dict[str, bytes] = {}
 
     @property
     def mode(self) -> Mode:
@@ -168,12 +172,17 @@ class ScanChoice:
         """BlueZ does not offer passive scanning."""
         self._trust = _Trust.REFUSED
 
-    def round_ended(self, mode: Mode, *, has_heard: bool) -> None:
-        """Learn from a whole round of ``mode``: whether it heard a lock."""
+    def round_ended(self, mode: Mode, heard: Iterable[Sighting]) -> None:
+        """Learn from a whole round of ``mode`` and what it ``heard``."""
+        said = {each.address: each.manufacturer_data for each in heard}
+        has_news = any(self._known.get(address) != data for address, data in said.items())
+        if len(self._known) > MAX_KNOWN:
+            self._known.clear()
+        self._known |= said
         if mode == "passive":
-            self._trust = _Trust.CONFIRMED if has_heard else _Trust.DOUBTED
-            if has_heard:
+            self._trust = _Trust.CONFIRMED if said else _Trust.DOUBTED
+            if said:
                 self._strikes = 0
         elif self._trust is _Trust.DOUBTED:
-            self._strikes += has_heard
+            self._strikes += has_news
             self._trust = _Trust.REFUSED if self._strikes >= MAX_STRIKES else _Trust.UNTRIED
