@@ -8,16 +8,15 @@ from pathlib import Path
 from ttlock_agent.clock import Clock
 from ttlock_agent.config import Config
 from ttlock_agent.link import LinkFactory
-from ttlock_agent.link.virtual import ADDRESS_PREFIX, VirtualLinkFactory
+from ttlock_agent.link.router import open_links
 
 
 def link_factory(config: Config, clock: Clock) -> LinkFactory:
     """Return what reaches every lock of ``config``."""
-    addresses = [str(lock.address) for lock in config.locks]
-    return VirtualLinkFactory(
-        _runtime_directory(),
+    return open_links(
+        [str(lock.address) for lock in config.locks],
+        runtime_directory=_runtime_directory(),
         clock=clock,
-        addresses=[address for address in addresses if address.startswith(ADDRESS_PREFIX)],
     )
 
 
