@@ -242,8 +242,12 @@ class Rig:
                     if is_so(now):
                         return now
                     waiting = asyncio.ensure_future(news.wait())
-                    await asyncio.wait({waiting, *self.tasks}, return_when=asyncio.FIRST_COMPLETED)
-                    waiting.cancel()
+                    try:
+                        await asyncio.wait(
+                            {waiting, *self.tasks}, return_when=asyncio.FIRST_COMPLETED
+                        )
+                    finally:
+                        waiting.cancel()
                     for task in self.tasks:
                         if task.done():
                             task.result()
