@@ -108,7 +108,11 @@ def test_passcodes_keep_their_zeros(code: str) -> None:
 def test_every_verb_has_a_smallest_request(verb: str) -> None:
     kind = VERBS[verb]
     smallest: dict[str, Any] = {"lock": "front-door", "passcode": CODE, "job": "j-1"}
-    smallest |= {"owner": "pms", "passcodes": []}
+    smallest |= {"owner": "pms", "passcodes": [], "backup": "20261120-1a2b3c4d"}
+    if verb == "lock.enrol":
+        smallest |= {"gives_up_app": True}
+    if verb == "lock.reset":
+        smallest |= {"dry_run": True}
     fields = {field.encode_name for field in msgspec.structs.fields(kind)}
     raw = {key: value for key, value in smallest.items() if key in fields}
     request = parse(verb, {"id": "1", **raw})

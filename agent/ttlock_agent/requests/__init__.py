@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from .backup import (
+    BENCH_VERBS,
+    BackupCheck,
+    BackupCreate,
+    BackupErase,
+    BackupList,
+    BackupVerify,
+    LockEnrol,
+    LockReset,
+    LockRestore,
+    Passphrase,
+    passphrase_of,
+)
 from .parse import (
     MAX_PAYLOAD_BYTES,
     ParsedRequest,
@@ -11,7 +24,6 @@ from .parse import (
 )
 from .passcode import Passcode
 from .structs import (
-    VERBS,
     ClockRead,
     ClockSync,
     JobCancel,
@@ -30,17 +42,27 @@ from .structs import (
     Request,
     SyncPasscode,
 )
+from .verbs import VERBS
 
 __all__ = [
+    "BENCH_VERBS",
     "MAX_PAYLOAD_BYTES",
     "VERBS",
+    "BackupCheck",
+    "BackupCreate",
+    "BackupErase",
+    "BackupList",
+    "BackupVerify",
     "ClockRead",
     "ClockSync",
     "JobCancel",
     "JobGet",
+    "LockEnrol",
     "LockFeatures",
     "LockInfo",
     "LockRequest",
+    "LockReset",
+    "LockRestore",
     "LockState",
     "LogRead",
     "ParsedRequest",
@@ -50,10 +72,12 @@ __all__ = [
     "PasscodeKind",
     "PasscodeList",
     "PasscodeSync",
+    "Passphrase",
     "Priority",
     "Request",
     "RequestRejected",
     "SyncPasscode",
     "canonical_content",
     "parse_request",
+    "passphrase_of",
 ]

@@ -17,17 +17,18 @@ import msgspec
 from ttlock_agent.errors import JobRejected, Rejection
 from ttlock_agent.validation import BadValue, closest, example_of, expectation, quoted_name
 
+from .backup import Passphrase
 from .passcode import Passcode
 from .structs import (
     MAX_ID,
     MAX_SET,
-    VERBS,
     LockRequest,
     PasscodeAdd,
     Priority,
     Request,
     SyncPasscode,
 )
+from .verbs import VERBS
 
 MAX_PAYLOAD_BYTES: Final = 64 * 1024
 """A full lock's set of passcodes with all that can be said of each; a single one is under 1 KiB."""
@@ -148,6 +149,8 @@ def _canonical(value: object) -> object:
             return value.astimezone(UTC)
         case Passcode():
             return value.digits
+        case Passphrase():
+            return value.text
         case tuple():
             # A set: the order in which it was written means nothing.
             return sorted(map(_canonical_fields, value), key=lambda entry: entry["passcode"])

@@ -8,10 +8,14 @@ from typing import Any
 
 import msgspec
 
+from .backup import MAX_PASSPHRASE, MIN_PASSPHRASE, Passphrase
 from .passcode import Passcode
-from .structs import VERBS
+from .verbs import VERBS
 
-_CUSTOM: dict[type, dict[str, Any]] = {Passcode: {"type": "string", "pattern": "^[0-9]{4,9}$"}}
+_CUSTOM: dict[type, dict[str, Any]] = {
+    Passcode: {"type": "string", "pattern": "^[0-9]{4,9}$"},
+    Passphrase: {"type": "string", "minLength": MIN_PASSPHRASE, "maxLength": MAX_PASSPHRASE},
+}
 
 
 def requests_schema() -> str:

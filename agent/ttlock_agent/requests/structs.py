@@ -261,7 +261,7 @@ class JobCancel(Request, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ]
 
 
-VERBS: Final[Mapping[str, type[Request]]] = MappingProxyType(
+DOOR_VERBS: Final[Mapping[str, type[Request]]] = MappingProxyType(
     {
         "passcode.add": PasscodeAdd,
         "passcode.delete": PasscodeDelete,
@@ -277,7 +277,7 @@ VERBS: Final[Mapping[str, type[Request]]] = MappingProxyType(
         "job.cancel": JobCancel,
     }
 )
-"""All verbs. A new one is a struct and a line here."""
+"""The verbs of this module. A new one is a struct and a line here."""
 
 
 def _kind(passcode: PasscodeAdd | SyncPasscode) -> PasscodeKind:

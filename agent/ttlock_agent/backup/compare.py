@@ -1,0 +1,237 @@
+"""A backup against what a lock holds now, item by item.
+
+Locks hand validity back altered: permanent items come with dates of the lock's own, starts move to
+2000. So equality is by what opens the door, type and end; see :mod:`ttlock_agent.jobs.passcodes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final, Generic, TypeVar
+
+from ttlock_agent.backup import read
+from ttlock_agent.backup.content import (
+    Content,
+    SavedCard,
+    SavedFingerprint,
+    SavedPassage,
+    SavedPasscode,
+)
+from ttlock_protocol.features import Feature
+from ttlock_protocol.localtime import from_window
+from ttlock_protocol.messages.auth import PERMANENT_FROM
+from ttlock_protocol.messages.passcodes import PasscodeType
+from ttlock_protocol.messages.settings import Switch
+
+T = TypeVar("T")
+
+
+class Standing(StrEnum):
+    """How an item of the backup stands in the lock."""
+
+    SAME = "same"
+    OTHERWISE = "otherwise"
+    """It is there, with another type, validity or value."""
+    MISSING = "missing"
+    EXTRA = "extra"
+    """The lock holds it and the backup does not."""
+    NOT_READ = "not_read"
+    """The lock did not tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One setting; ``switch`` is set for one bit of the switches."""
+
+    name: str
+    value: Any
+    switch: Switch | None = None
+
+
+Saved = SavedPasscode | SavedCard | SavedFingerprint | SavedPassage | Setting | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One item: ``item`` says of which list, ``number`` its place there, from 1."""
+
+    item: str
+    number: int
+    standing: Standing
+    saved: Saved | None = field(default=None, repr=False)
+    held: Saved | None = field(default=None, repr=False)
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Tells the items of one backup apart."""
+        return self.item, self.number
+
+
+def compare(saved: Content, held: Content) -> list[Finding]:
+    """Return a finding for each item of ``saved``, then for what only ``held`` has."""
+    return [
+        *(finding for kind in _KINDS for finding in _items(kind, saved, held)),
+        *_settings(saved, held),
+        *_admin_passcode(saved, held),
+    ]
+
+
+def agrees(findings: Iterable[Finding]) -> bool:
+    """Whether the lock holds exactly what the backup says."""
+    return all(each.standing is Standing.SAME for each in findings)
+
+
+SWITCH_FEATURES: Final = {
+    Switch.TAMPER_ALERT: Feature.TAMPER_ALERT,
+    Switch.RESET_BUTTON: Feature.RESET_BUTTON,
+    Switch.PRIVACY_LOCK: Feature.PRIVACY_LOCK,
+    Switch.UNLOCK_DIRECTION_LEFT: Feature.UNLOCK_DIRECTION,
+    Switch.PASSAGE_AUTO_UNLOCK: Feature.PASSAGE_AUTO_UNLOCK,
+    Switch.WIFI_POWER_SAVING: Feature.WIFI,
+}
+
+
+def settings_of(content: Content) -> list[tuple[str, Setting]]:
+    """Return the settings that the lock told and has, each with the item it belongs to."""
+    settings, features = content.settings, content.lock.feature_set
+    found = [
+        (item, Setting(name=name, value=value))
+        for item, name in _SETTINGS
+        if (value := getattr(settings, name)) is not None
+    ]
+    if settings.is_sound_on is False:
+        # Off is off: nobody hears how loud.
+        found = [each for each in found if each[1].name != "volume"]
+    if settings.switches is not None:
+        found += [
+            (read.SWITCHES, _switch_setting(switch, settings.switches))
+            for switch, feature in SWITCH_FEATURES.items()
+            if features is None or feature in features
+        ]
+    return found
+
+
+_SETTINGS: Final = (
+    (read.AUTO_LOCK, "auto_lock_s"),
+    (read.AUTO_LOCK, "is_locking_on_close"),
+    (read.SOUND, "is_sound_on"),
+    (read.SOUND, "volume"),
+    (read.DISPLAY, "is_passcode_shown"),
+    (read.REMOTE_UNLOCK, "is_remote_unlock_allowed"),
+)
+
+
+def _items(kind: _Kind[Any], saved: Content, held: Content) -> Iterable[Finding]:
+    item, before = kind.item, kind.of(saved)
+    there: dict[object, list[Any]] = {}
+    for each in kind.of(held):
+        there.setdefault(kind.identity(each), []).append(each)
+    is_complete = held.was_read(item) and all(each.item != item for each in held.unreadable)
+    for number, each in enumerate(before, start=1):
+        twins = there.get(kind.identity(each))
+        twin = twins.pop(0) if twins else None
+        if twin is not None:
+            standing = Standing.SAME if kind.is_same(each, twin) else Standing.OTHERWISE
+        else:
+            # It may be among the records that could not be read: not missing, not there.
+            standing = Standing.MISSING if is_complete else Standing.NOT_READ
+        yield Finding(item=item, number=number, standing=standing, saved=each, held=twin)
+    if saved.was_read(item):
+        others = (each for twins in there.values() for each in twins)
+        for number, each in enumerate(others, start=len(before) + 1):
+            yield Finding(item=item, number=number, standing=Standing.EXTRA, held=each)
+
+
+def _settings(saved: Content, held: Content) -> Iterable[Finding]:
+    now = {setting.name: setting for _, setting in settings_of(held)}
+    for number, (item, setting) in enumerate(settings_of(saved), start=1):
+        there = now.get(setting.name)
+        if there is None:
+            standing = Standing.NOT_READ
+        else:
+            standing = Standing.SAME if there.value == setting.value else Standing.OTHERWISE
+        yield Finding(item=item, number=number, standing=standing, saved=setting, held=there)
+
+
+def _admin_passcode(saved: Content, held: Content) -> Iterable[Finding]:
+    if saved.admin_passcode is None:
+        return
+    there = held.admin_passcode
+    if there is None:
+        standing = Standing.NOT_READ if _cannot_tell_admin(held) else Standing.MISSING
+    else:
+        standing = Standing.SAME if there == saved.admin_passcode else Standing.OTHERWISE
+    yield Finding(
+        item=read.ADMIN_PASSCODE,
+        number=1,
+        standing=standing,
+        saved=saved.admin_passcode,
+        held=there,
+    )
+
+
+def _cannot_tell_admin(held: Content) -> bool:
+    features = held.lock.feature_set
+    return not held.was_read(read.ADMIN_PASSCODE) or (
+        features is not None and Feature.GET_ADMIN_PASSCODE not in features
+    )
+
+
+def _switch_setting(switch: Switch, bits: int) -> Setting:
+    return Setting(name=switch.name.lower(), value=bool(bits & switch), switch=switch)
+
+
+def _same_code(before: SavedPasscode, now: SavedPasscode) -> bool:
+    if before.passcode_type != now.passcode_type:
+        return False
+    if before.kind == PasscodeType.PERMANENT:
+        # A start in the future would shut its holder out; any other is as good.
+        return now.valid_from <= max(before.valid_from, PERMANENT_FROM)
+    if before.kind == PasscodeType.CYCLIC:
+        is_same_hour = now.valid_from.time() == before.valid_from.time()
+        return before.cycle_number == now.cycle_number and is_same_hour
+    return _same_window(before, now)
+
+
+def _same_window(
+    before: SavedPasscode | SavedCard | SavedFingerprint,
+    now: SavedPasscode | SavedCard | SavedFingerprint,
+) -> bool:
+    starts = now.valid_from in (before.valid_from, PERMANENT_FROM)
+    return (starts or _is_open(now.valid_from, None)) and _end(before) == _end(now)
+
+
+def _is_open(begin: datetime, end: datetime | None) -> bool:
+    return from_window(begin, end, UTC)[0] is None
+
+
+def _end(each: SavedPasscode | SavedCard | SavedFingerprint) -> datetime | None:
+    """Return the end, ``None`` for every way of writing that there is none."""
+    return from_window(each.valid_from, each.valid_until, UTC)[1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind(Generic[T]):
+    """One list: how its items are told apart, and when two with the same identity are equal."""
+
+    item: str
+    of: Callable[[Content], Sequence[T]]
+    identity: Callable[[T], object]
+    is_same: Callable[[T, T], bool]
+
+
+_KINDS: Final[tuple[_Kind[Any], ...]] = (
+    _Kind[SavedPasscode](
+        read.PASSCODES, lambda c: c.passcodes, lambda each: each.passcode, _same_code
+    ),
+    _Kind[SavedCard](read.CARDS, lambda c: c.cards, lambda each: each.number, _same_window),
+    _Kind[SavedFingerprint](
+        read.FINGERPRINTS, lambda c: c.fingerprints, lambda each: each.id, _same_window
+    ),
+    _Kind[SavedPassage](
+        read.PASSAGE, lambda c: c.passage, lambda each: each, lambda _one, _other: True
+    ),
+)

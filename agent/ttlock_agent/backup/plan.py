@@ -1,0 +1,288 @@
+"""What would make a lock hold again what a backup says: a pure function of two readings.
+
+It is made anew from each reading of the lock, so carrying it out again is harmless, and so is
+carrying it out after whatever interruption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from ttlock_agent.backup import read
+from ttlock_agent.backup.compare import (
+    SWITCH_FEATURES,
+    Finding,
+    Setting,
+    Standing,
+    compare,
+)
+from ttlock_agent.backup.content import (
+    Content,
+    SavedCard,
+    SavedFingerprint,
+    SavedPassage,
+    SavedPasscode,
+)
+from ttlock_protocol.errors import LocalProtocolError
+from ttlock_protocol.features import Feature
+from ttlock_protocol.localtime import from_window
+from ttlock_protocol.message import Request
+from ttlock_protocol.messages.admin import SetAdminPasscode
+from ttlock_protocol.messages.auth import PERMANENT_UNTIL
+from ttlock_protocol.messages.cards import AddCard, ModifyCard
+from ttlock_protocol.messages.fingerprints import ModifyFingerprint
+from ttlock_protocol.messages.passage import AddPassageEntry
+from ttlock_protocol.messages.passcodes import (
+    AddPasscode,
+    DeletePasscode,
+    PasscodeType,
+    RecoverPasscode,
+)
+from ttlock_protocol.messages.settings import (
+    SetAutoLock,
+    SetLockingOnClose,
+    SetPasscodeDisplay,
+    SetRemoteUnlock,
+    SetSound,
+    SetSwitch,
+    SetVolume,
+)
+from ttlock_protocol.quirks import Quirks
+
+FINGERPRINT_STAYS: Final = (
+    "A fingerprint never leaves the lock's sensor: its owner must enrol it anew."
+)
+USED_UP: Final = "It was used before the backup, and would open once more."
+UNVERIFIED_SWITCHES: Final = (
+    "Nobody has verified yet what this lock's switches do: set it in the vendor's app, or set the"
+    " quirk switches_are_verified."
+)
+USUAL_ROOM: Final = {read.PASSCODES: 150, read.CARDS: 1000, read.FINGERPRINTS: 200}
+"""What locks are known to hold; none tells how much it has room for before it is full."""
+
+
+class _Impossible(Exception):
+    """An item cannot be put back; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change; ``ways`` are tried in turn while the lock does not know the one before."""
+
+    finding: Finding
+    ways: tuple[Request[Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """What cannot be put back, known before anything is sent, and why."""
+
+    finding: Finding
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All findings of a comparison, and what follows from those that differ."""
+
+    findings: Sequence[Finding]
+    steps: Sequence[Step]
+    blocked: Sequence[Blocked]
+
+
+def make_plan(saved: Content, held: Content, *, quirks: Quirks, now: datetime) -> Plan:
+    """Compare, and say what to do; ``now`` is lock-local.
+
+    What still opens goes before what has expired, for room may run out.
+    """
+    findings = compare(saved, held)
+    planner = _Planner(held, quirks)
+    steps: list[Step] = []
+    blocked: list[Blocked] = []
+    for finding in sorted(findings, key=lambda each: _rank(each, now)):
+        if finding.standing in (Standing.SAME, Standing.EXTRA):
+            continue
+        try:
+            steps.append(Step(finding, planner.ways(finding)))
+        except (_Impossible, LocalProtocolError) as error:
+            blocked.append(Blocked(finding, str(error)))
+    return Plan(findings=findings, steps=steps, blocked=blocked)
+
+
+def short_of_room(saved: Content) -> dict[str, int]:
+    """Return the lists that are longer than what locks are known to hold, and that number."""
+    lengths = {
+        read.PASSCODES: len(saved.passcodes),
+        read.CARDS: len(saved.cards),
+        read.FINGERPRINTS: len(saved.fingerprints),
+    }
+    return {item: room for item, room in USUAL_ROOM.items() if lengths[item] > room}
+
+
+_ORDER: Final = (
+    read.ADMIN_PASSCODE,
+    read.PASSCODES,
+    read.CARDS,
+    read.FINGERPRINTS,
+    read.AUTO_LOCK,
+    read.SOUND,
+    read.DISPLAY,
+    read.REMOTE_UNLOCK,
+    read.SWITCHES,
+    read.PASSAGE,
+)
+
+
+def _rank(finding: Finding, now: datetime) -> tuple[bool, int, int]:
+    return _has_expired(finding.saved, now), _ORDER.index(finding.item), finding.number
+
+
+def _has_expired(saved: object, now: datetime) -> bool:
+    if not isinstance(saved, SavedPasscode | SavedCard):
+        return False
+    _, end = from_window(saved.valid_from, saved.valid_until, UTC)
+    return end is not None and end.replace(tzinfo=None) < now
+
+
+class _Planner:
+    def __init__(self, held: Content, quirks: Quirks) -> None:
+        self._held = held
+        self._quirks = quirks
+        self._features = held.lock.feature_set
+
+    def ways(self, finding: Finding) -> tuple[Request[Any], ...]:
+        """Return what would set ``finding`` right; raises ``_Impossible``."""
+        match finding.saved:
+            case SavedPasscode() as passcode:
+                return self._passcode(finding, passcode)
+            case SavedCard() as card:
+                self._need(Feature.CARD, "cards")
+                self._need_list(read.CARDS)
+                kind = ModifyCard if finding.standing is Standing.OTHERWISE else AddCard
+                return (
+                    kind(
+                        card_number=card.number,
+                        valid_from=card.valid_from,
+                        valid_until=card.valid_until,
+                    ),
+                )
+            case SavedFingerprint() as finger:
+                return self._fingerprint(finding, finger)
+            case SavedPassage() as entry:
+                self._need(Feature.PASSAGE_MODE, "passage mode")
+                self._need_list(read.PASSAGE)
+                return (AddPassageEntry(entry=entry.entry),)
+            case Setting() as setting:
+                return (self._setting(setting),)
+            case str() as digits:
+                return (SetAdminPasscode(passcode=digits),)
+            case _:
+                raise _Impossible("It is of a kind that this agent does not know.")
+
+    def _passcode(self, finding: Finding, code: SavedPasscode) -> tuple[Request[Any], ...]:
+        self._need(Feature.PASSCODE, "keypad")
+        self._need_list(read.PASSCODES)
+        if finding.standing is Standing.OTHERWISE:
+            # A type cannot be modified, and a validity often not: it is written anew.
+            return (DeletePasscode(passcode_type=code.kind, passcode=code.passcode),)
+        if code.is_used:
+            raise _Impossible(USED_UP)
+        if code.kind == PasscodeType.CYCLIC:
+            self._need(Feature.RECOVER_CYCLIC_PASSCODE, "way to take cyclic passcodes back")
+            return (_recover(code),)
+        if not code.kind.is_known:
+            raise _Impossible("It is of a type that this agent does not know.")
+        if code.original_passcode in ("", code.passcode):
+            return _add(code), _recover(code)
+        return _recover(code), _add(code)
+
+    @staticmethod
+    def _fingerprint(finding: Finding, finger: SavedFingerprint) -> tuple[Request[Any], ...]:
+        if finding.standing is not Standing.OTHERWISE:
+            raise _Impossible(FINGERPRINT_STAYS)
+        return (
+            ModifyFingerprint(
+                fingerprint=finger.id,
+                valid_from=finger.valid_from,
+                valid_until=finger.valid_until,
+            ),
+        )
+
+    def _setting(self, setting: Setting) -> Request[Any]:
+        if setting.switch is not None:
+            self._need(SWITCH_FEATURES[setting.switch], setting.name.replace("_", " "))
+            if not self._quirks.switches_are_verified:
+                raise _Impossible(UNVERIFIED_SWITCHES)
+            return SetSwitch(switch=setting.switch, is_on=setting.value)
+        feature, words, request = _SETTERS[setting.name]
+        self._need(feature, words)
+        if setting.name == "auto_lock_s":
+            self._check_delay(setting.value)
+        return request(setting.value)
+
+    def _check_delay(self, delay_s: int) -> None:
+        if delay_s == 0:
+            self._need(Feature.AUTO_LOCK_CAN_BE_OFF, "auto-lock that can be off")
+            return
+        low, high = self._held.settings.auto_lock_min_s, self._held.settings.auto_lock_max_s
+        if low is not None and high is not None and not low <= delay_s <= high:
+            raise _Impossible(f"This lock takes an auto-lock delay of {low} to {high} s only.")
+
+    def _need(self, feature: Feature, words: str) -> None:
+        if self._features is not None and feature not in self._features:
+            raise _Impossible(f"This lock has no {words}.")
+
+    def _need_list(self, item: str) -> None:
+        if not self._held.was_read(item):
+            raise _Impossible("The lock does not list these, so nothing could be proved.")
+
+
+def _add(code: SavedPasscode) -> AddPasscode:
+    end = code.valid_until
+    if code.kind == PasscodeType.PERMANENT:
+        end = None
+    elif code.kind == PasscodeType.PERIOD:
+        end = end or PERMANENT_UNTIL
+    return AddPasscode(
+        passcode_type=code.kind,
+        passcode=code.passcode,
+        valid_from=code.valid_from,
+        valid_until=end,
+    )
+
+
+def _recover(code: SavedPasscode) -> RecoverPasscode:
+    has_end = code.kind in (PasscodeType.ONE_TIME, PasscodeType.PERIOD)
+    return RecoverPasscode(
+        passcode_type=code.kind,
+        passcode=code.passcode,
+        original_passcode=code.original_passcode or code.passcode,
+        valid_from=code.valid_from,
+        valid_until=(code.valid_until or PERMANENT_UNTIL) if has_end else None,
+        cycle_number=code.cycle_number,
+    )
+
+
+_SETTERS: Final[dict[str, tuple[Feature, str, Callable[[Any], Request[Any]]]]] = {
+    "auto_lock_s": (Feature.AUTO_LOCK, "auto-lock", lambda value: SetAutoLock(delay_s=value)),
+    "is_locking_on_close": (
+        Feature.AUTO_LOCK,
+        "auto-lock",
+        lambda value: SetLockingOnClose(is_locking_on_close=value),
+    ),
+    "is_sound_on": (Feature.SOUND, "sound", lambda value: SetSound(is_on=value)),
+    "volume": (Feature.VOLUME, "volume", lambda value: SetVolume(volume=value)),
+    "is_passcode_shown": (
+        Feature.PASSCODE_DISPLAY,
+        "display of passcodes",
+        lambda value: SetPasscodeDisplay(is_shown=value),
+    ),
+    "is_remote_unlock_allowed": (
+        Feature.REMOTE_UNLOCK_SWITCH,
+        "remote-unlock switch",
+        lambda value: SetRemoteUnlock(is_allowed=value),
+    ),
+}

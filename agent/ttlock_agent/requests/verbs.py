@@ -1,0 +1,13 @@
+"""All verbs, from the modules that declare them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from .backup import BACKUP_VERBS
+from .structs import DOOR_VERBS, Request
+
+VERBS: Final[Mapping[str, type[Request]]] = MappingProxyType({**DOOR_VERBS, **BACKUP_VERBS})
+"""Every verb and the struct of its request."""
