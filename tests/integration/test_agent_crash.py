@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent_rig import Door, Rig, minute, no_hook, rig_at
-from virtual_helpers import ManualClock
 
+from agent_rig import Door, Rig, minute, no_hook, rig_at
 from ttlock_agent.jobs.model import JobState
 from ttlock_protocol.messages.passcodes import AddPasscode, GetPasscodes
 from ttlock_protocol.virtual import Fault, FaultAction, FaultPoint
+from virtual_helpers import ManualClock
 
 SAMPLE = 8
 SEED = 20261120
@@ -113,58 +113,60 @@ async def points_of(scenario: Scenario, directory: Path) -> list[Point]:
     return [(name, number) for name, last in names.items() for number in range(1, last + 1)]
 
 
-async def die_at(point: Point, scenario: Scenario, directory: Path) -> tuple[Door, Path]:
-    """Run until ``point``; return the lock and what is left of the agent."""
-    name, number = point
-    is_dead = asyncio.Event()
-    image = directory.with_name(f"{directory.name}-image")
-    door = door_of(scenario)
+class Death:
+    """Strikes once, at one moment; who is struck never goes on."""
 
-    async def die() -> None:
-        if not is_dead.is_set():
-            rig.image(image)
-            is_dead.set()
-        await asyncio.Event().wait()
+    def __init__(self, point: Point, rig: Rig, image: Path) -> None:
+        self._name, self._number = point
+        self._rig = rig
+        self._image = image
+        self._steps = 0
+        self.has_struck = asyncio.Event()
 
-    async def die_at_piece(at: int) -> None:
-        if at == number:
-            await die()
+    async def at_piece(self, name: str, number: int) -> None:
+        await self._strike_if(name, number)
 
-    steps = 0
-
-    async def die_at_step(write: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-        nonlocal steps
-        steps += 1
-        is_it = steps == number
-        if is_it and name == "before step":
-            await die()
+    async def at_step(self, write: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        self._steps += 1
+        number = self._steps
+        await self._strike_if("before step", number)
         result = await write(*args)
-        if is_it and name == "after step":
-            await die()
+        await self._strike_if("after step", number)
         return result
 
-    if name == "before piece":
-        door.before_write = die_at_piece
-    elif name == "after piece":
-        door.after_write = die_at_piece
-    async with rig_at(directory, door) as rig:
+    async def _strike_if(self, name: str, number: int) -> None:
+        if (name, number) == (self._name, self._number):
+            self.strike()
+            await asyncio.Event().wait()
+
+    def strike(self) -> None:
+        self._rig.image(self._image)
+        self.has_struck.set()
+
+
+async def die_at(point: Point, scenario: Scenario, directory: Path) -> tuple[Door, Path]:
+    """Run until ``point``; return the lock and what is left of the agent."""
+    image = directory.with_name(f"{directory.name}-image")
+    async with rig_at(directory, door_of(scenario)) as rig:
+        death = Death(point, rig, image)
+        rig.door.before_write = partial(death.at_piece, "before piece")
+        rig.door.after_write = partial(death.at_piece, "after piece")
         database = rig.journal._database
         real_write = database.write
-        if name.endswith("step"):
-            database.write = partial(die_at_step, real_write)  # type: ignore[method-assign]
+        database.write = partial(death.at_step, real_write)  # type: ignore[method-assign]
         playing = asyncio.ensure_future(play(rig, scenario))
-        dying = asyncio.ensure_future(is_dead.wait())
+        dying = asyncio.ensure_future(death.has_struck.wait())
         async with asyncio.timeout(20):
             await asyncio.wait({playing, dying}, return_when=asyncio.FIRST_COMPLETED)
-        if not is_dead.is_set():
+        if not death.has_struck.is_set():
             playing.result()
-            rig.image(image)  # this time it took fewer steps: dead at the very end
+            death.strike()  # this time it took fewer steps: dead at the very end
         for task in (playing, dying):
             task.cancel()
         await asyncio.gather(playing, dying, return_exceptions=True)
         database.write = real_write  # type: ignore[method-assign]
-        door.before_write = door.after_write = no_hook
-    return door, image
+        rig.door.before_write = rig.door.after_write = no_hook
+    return rig.door, image
 
 
 async def check(scenario: Scenario, door: Door, image: Path) -> None:
