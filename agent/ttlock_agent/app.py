@@ -13,7 +13,6 @@ import random
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from ttlock_agent.heartbeats import Heartbeats
 from ttlock_agent.herald import Herald
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.bell import Bell
+from ttlock_agent.jobs.housekeeping import Housekeeper
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.radio import Radio
@@ -51,9 +51,6 @@ from ttlock_agent.vault import KeySource, Vault, load_master_key
 
 log = structlog.get_logger()
 
-PRUNE_AFTER = timedelta(days=90)
-"""Finished jobs keep their answers for a season; their ids stay known after that."""
-PRUNE_EVERY_S = 24 * 3600.0
 
 RADIO_LIMIT_S = 900.0
 """Between two signs of life of the radio: the longest waits are for a lock that is not seen (300 s
@@ -191,6 +188,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 deadline_alarm,
                 beat=heartbeats.loop("deadlines", limit_s=JOURNAL_LIMIT_S),
             ).run,
+            Housekeeper(journal, clock).run,
             Herald(
                 surroundings.notifier,
                 heartbeats,
@@ -206,34 +204,19 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             serve_control(config.agent.control_socket, service.on_control)
         )
         await journal.post([_info(config, topics)])
-        await _serve(owners, surroundings, journal)
+        await _serve(owners, surroundings.notifier)
 
 
-async def _serve(
-    owners: list[Callable[[], Coroutine[Any, Any, None]]],
-    surroundings: Surroundings,
-    journal: Journal,
-) -> None:
-    notifier = surroundings.notifier
+async def _serve(owners: list[Callable[[], Coroutine[Any, Any, None]]], notifier: Notifier) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             for owner in owners:
                 group.create_task(owner())
-            group.create_task(_keep_house(journal, surroundings.clock))
             notifier.ready()
             log.info("agent_ready", version=__version__)
     finally:
         notifier.stopping()
         log.info("agent_stopping")
-
-
-async def _keep_house(journal: Journal, clock: Clock) -> None:
-    while True:
-        try:
-            await journal.prune(clock.now() - PRUNE_AFTER)
-        except JournalError as error:
-            log.error("journal_unusable", code=error.code, hint=error.hint)  # noqa: TRY400
-        await clock.sleep(PRUNE_EVERY_S)
 
 
 def _open_vault(state_directory: Path) -> tuple[Vault, KeySource]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import msgspec
 import structlog
 
-from ttlock_agent.config import Config, LockConfig
+from ttlock_agent.config import Config, LockConfig, UnknownPasscodes
 from ttlock_agent.errors import ConfigError, JobRejected, Rejection
 from ttlock_agent.keyfile import choose, read_keys
 from ttlock_agent.keyring import Keyring
@@ -68,6 +69,8 @@ class Locks:
             clock_tolerance_s=lock.clock_tolerance_s,
             response_timeout_s=self._config.bluetooth.response_timeout_s,
             connect_timeout_s=self._config.bluetooth.connect_timeout_s,
+            reproof_interval=timedelta(seconds=lock.reproof_interval_s),
+            removes_unknown=lock.unknown_passcodes is UnknownPasscodes.DELETE,
             quirks=Quirks(**msgspec.structs.asdict(lock.quirks)),
         )
 

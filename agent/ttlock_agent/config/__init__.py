@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from .findings import Finding, InvalidConfig, Severity
 from .load import check_config, load_config
+from .locks import LockConfig, UnknownPasscodes
 from .structs import (
     AgentConfig,
     BluetoothConfig,
     CloudConfig,
     Config,
-    LockConfig,
     MqttConfig,
     TlsConfig,
 )
@@ -28,6 +28,7 @@ __all__ = [
     "SecretRef",
     "Severity",
     "TlsConfig",
+    "UnknownPasscodes",
     "check_config",
     "load_config",
 ]

@@ -14,7 +14,8 @@ from ttlock_agent.errors import ConfigError
 
 from .document import Document
 from .findings import Severity
-from .structs import AgentConfig, CloudConfig, Config, LockConfig, MqttConfig, TlsConfig
+from .locks import LockConfig
+from .structs import AgentConfig, CloudConfig, Config, MqttConfig, TlsConfig
 from .values import SecretRef, SecretSource
 
 SOCKET_PATH_BYTES: Final = 107

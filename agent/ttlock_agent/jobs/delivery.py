@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
-from enum import Enum, auto
 from typing import Any, Final
 
 import structlog
@@ -26,20 +25,14 @@ from ttlock_agent.errors import (
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, WaitReason, WantedPasscode
 from ttlock_agent.jobs.moves import move_those_open
-from ttlock_agent.jobs.passcodes import (
-    TYPE_OF_KIND,
-    Held,
-    add_request,
-    find,
-    held,
-    modify_request,
-)
+from ttlock_agent.jobs.passcodes import TYPE_OF_KIND, add_request, modify_request
+from ttlock_agent.jobs.reconcile import Act, act_believed, act_for, review
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.lock.refusals import refused
 from ttlock_agent.lock.visit import Listing, LockProfile, Visit
 from ttlock_protocol.errors import CommandRefused, LocalProtocolError, Refusal
 from ttlock_protocol.message import Request
-from ttlock_protocol.messages.passcodes import DeletePasscode, PasscodesChanged
+from ttlock_protocol.messages.passcodes import DeletePasscode, PasscodeRecord, PasscodesChanged
 
 log = structlog.get_logger()
 
@@ -49,19 +42,7 @@ _SAYS_WHAT_IS_HELD: Final = frozenset({Refusal.PASSCODE_EXISTS, Refusal.PASSCODE
 """Refusals after which the listing decides; any other is the end of the job."""
 
 
-class Act(Enum):
-    """What to do next about one passcode."""
-
-    ADD = auto()
-    MODIFY = auto()
-    DELETE = auto()
-    LOOK_AGAIN = auto()
-    GIVE_UP = auto()
-    NOTHING = auto()
-    """The lock holds what is wanted."""
-
-
-_CHANGES: Final = frozenset({Act.ADD, Act.MODIFY, Act.DELETE})
+_MEMORY_IS_FULL: Final = frozenset({Refusal.MEMORY_FULL, Refusal.PASSCODE_MEMORY_FULL})
 
 
 @dataclass(slots=True)
@@ -71,10 +52,18 @@ class PasscodeTask:
     job: Job
     wanted: WantedPasscode
     is_check_first: bool
-    next: Act = Act.NOTHING
+    is_believed_held: bool = False
+    """The lock held these digits when it was last read."""
+    next: Act | None = None
+    """What to tell the lock; ``None`` is nothing, for it is to be read once more, or given up."""
     tried: set[Act] = field(default_factory=set)
     has_written: bool = False
+    is_crowded_out: bool = False
+    """The lock had no room for it when it was last asked."""
+    has_got_room: bool = False
+    is_given_up: bool = False
     refusal: LockRefused | None = None
+    _has_looked_again: bool = False
 
     @property
     def is_untouched(self) -> bool:
@@ -88,42 +77,30 @@ class PasscodeTask:
 
     def plan_blind(self) -> None:
         """Choose what to do without knowing what the lock holds."""
-        self.next = Act.ADD if self.wanted.is_wanted else Act.DELETE
+        self.next = act_believed(self.wanted, is_held=self.is_believed_held)
 
     def plan(self, listing: Listing, zone: tzinfo) -> None:
         """Choose what to do, knowing that ``listing`` is all the lock holds."""
-        act = self._wish(listing, zone)
+        act = act_for(self.wanted, listing, zone, can_modify=Act.MODIFY not in self.tried)
         if act is Act.NOTHING or act not in self.tried:
             self.next = act
-        else:
-            # The lock was told and does not show it: a second look before the job is given up.
-            self.next = Act.GIVE_UP if Act.LOOK_AGAIN in self.tried else Act.LOOK_AGAIN
+            return
+        # The lock was told and does not show it: a second look before the job is given up.
+        self.next = None
+        self.is_given_up, self._has_looked_again = self._has_looked_again, True
 
-    def _wish(self, listing: Listing, zone: tzinfo) -> Act:
-        state = held(listing, self.wanted, zone)
-        if not self.wanted.is_wanted:
-            return Act.NOTHING if state is Held.ABSENT else Act.DELETE
-        if state is Held.AS_WANTED:
-            return Act.NOTHING
-        if state is not Held.OTHERWISE:
-            return Act.ADD
-        record = find(listing, self.wanted.digits)
-        assert record is not None, "held otherwise means that it is held"
-        is_same_type = record.passcode_type == TYPE_OF_KIND[self.wanted.kind]
-        # A type cannot be modified: such a passcode is replaced.
-        return Act.MODIFY if is_same_type and Act.MODIFY not in self.tried else Act.DELETE
-
-    def begin(self) -> None:
-        """Note that :attr:`next` is being tried."""
-        self.tried.add(self.next)
-        if self.next is Act.DELETE and self.wanted.is_wanted:
+    def begin(self, act: Act) -> None:
+        """Note that ``act`` is being tried."""
+        self.tried.add(act)
+        self.is_crowded_out = False
+        if act is Act.DELETE and self.wanted.is_wanted:
             self.tried.discard(Act.ADD)
 
-    def request(self, zone: tzinfo) -> Request[PasscodesChanged]:
-        """Return the request for :attr:`next`; raises ``LocalProtocolError``."""
-        if self.next is Act.ADD:
+    def request(self, act: Act, zone: tzinfo) -> Request[PasscodesChanged]:
+        """Return the request for ``act``; raises ``LocalProtocolError``."""
+        if act is Act.ADD:
             return add_request(self.wanted, zone)
-        if self.next is Act.MODIFY:
+        if act is Act.MODIFY:
             return modify_request(self.wanted, zone)
         return DeletePasscode(
             passcode_type=TYPE_OF_KIND[self.wanted.kind], passcode=self.wanted.digits
@@ -177,6 +154,7 @@ class Delivery:
                 return
             listing = await self._visit.passcodes(is_fresh=True)
             self.listing, self.listed_at = listing, self._clock.now()
+            pending = await self._make_room(pending)
             for task in pending:
                 task.plan(listing, self._profile.zone)
             self._on_findings(
@@ -193,6 +171,41 @@ class Delivery:
             {task.job.id: working for task in tasks if task.job.state is not JobState.UNKNOWN},
         )
 
+    async def _make_room(self, tasks: Sequence[PasscodeTask]) -> list[PasscodeTask]:
+        """Where the lock was full, remove passcodes that are over; return the tasks left open.
+
+        No more than it takes: the rest may wait until somebody needs the room. Who gets none fails.
+        """
+        crowded_out = [task for task in tasks if task.is_crowded_out]
+        if not crowded_out:
+            return list(tasks)
+        useless = await self._useless()
+        for task in crowded_out:
+            if useless and not task.has_got_room:
+                record = useless.pop()
+                await self._visit.ask(
+                    DeletePasscode(passcode_type=record.passcode_type, passcode=record.passcode)
+                )
+                log.info("passcode_over_removed", lock=self._profile.id)
+                task.has_got_room = True
+                task.tried.discard(Act.ADD)
+            else:
+                await self._fail(task, task.refusal or _not_in_lock())
+        return [task for task in tasks if not task.job.is_final]
+
+    async def _useless(self) -> list[PasscodeRecord]:
+        """Return what the lock holds of known passcodes whose validity has ended."""
+        assert self.listing is not None, "room is made only after a listing"
+        digits = [each.passcode for each in self.listing if isinstance(each, PasscodeRecord)]
+        found = review(
+            self.listing,
+            await self._journal.wanted(self._profile.id),
+            await self._journal.former(self._profile.id, digits),
+            zone=self._profile.zone,
+            now=self._clock.now(),
+        )
+        return list(found.over)
+
     async def _settle(self, tasks: Sequence[PasscodeTask]) -> list[PasscodeTask]:
         """Journal what the listing tells, in one transaction; return the tasks it leaves open."""
         return await self._move(
@@ -207,9 +220,9 @@ class Delivery:
                 "was_there": task.has_written is not task.wanted.is_wanted,
             }
             return Move(to=JobState.PROVED, result=result)
-        if task.next is Act.GIVE_UP:
+        if task.is_given_up:
             return Move(to=JobState.FAILED, error=JobFailure.of(task.refusal or _not_in_lock()))
-        if task.job.state is JobState.UNKNOWN and task.next in _CHANGES:
+        if task.job.state is JobState.UNKNOWN and task.next is not None:
             # The lock was read after whatever was sent, so it did not do it.
             return Move(to=JobState.WAITING, reason=WaitReason.BACK_OFF, is_sent=False)
         return None
@@ -217,16 +230,16 @@ class Delivery:
     async def _perform_all(self, tasks: Sequence[PasscodeTask]) -> list[PasscodeTask]:
         pending = []
         for task in tasks:
-            task.begin()
-            if task.next in _CHANGES:
-                await self._perform(task)
+            if task.next is not None:
+                await self._perform(task, task.next)
             if not task.job.is_final:
                 pending.append(task)
         return pending
 
-    async def _perform(self, task: PasscodeTask) -> None:
+    async def _perform(self, task: PasscodeTask, act: Act) -> None:
+        task.begin(act)
         try:
-            request = task.request(self._profile.zone)
+            request = task.request(act, self._profile.zone)
         except LocalProtocolError as error:
             await self._fail(task, LockRefused(f"It cannot be written: {error}.", refusal="form"))
             return
@@ -236,12 +249,12 @@ class Delivery:
             await self._visit.ask(request)
             task.has_written = True
         except CommandRefused as error:
-            await self._on_refusal(task, request, error)
+            await self._on_refusal(task, act, request, error)
         except OutcomeUnknown:
-            log.warning("answer_lost", job_id=task.job.id, act=task.next.name.lower())
+            log.warning("answer_lost", job_id=task.job.id, act=act.name.lower())
             task.has_written = True
             # The lock may never have heard of it: once it has been read, this may be tried again.
-            task.tried.discard(task.next)
+            task.tried.discard(act)
             unknown = Move(to=JobState.UNKNOWN, reason=WaitReason.READ_BACK_PENDING)
             await self._move([task], {task.job.id: unknown})
         except LinkLost:
@@ -251,7 +264,11 @@ class Delivery:
             raise
 
     async def _on_refusal(
-        self, task: PasscodeTask, request: Request[PasscodesChanged], error: CommandRefused
+        self,
+        task: PasscodeTask,
+        act: Act,
+        request: Request[PasscodesChanged],
+        error: CommandRefused,
     ) -> None:
         meaning = refused(error)
         if isinstance(meaning, LockRefused):
@@ -260,7 +277,10 @@ class Delivery:
             if not request.is_repeatable:
                 await self._not_done(task, WaitReason.BACK_OFF)
             raise meaning
-        is_replaceable = task.next is Act.MODIFY and error.refusal is Refusal.NOT_SUPPORTED
+        task.is_crowded_out = act is Act.ADD and error.refusal in _MEMORY_IS_FULL
+        if task.is_crowded_out:
+            return
+        is_replaceable = act is Act.MODIFY and error.refusal is Refusal.NOT_SUPPORTED
         if error.refusal not in _SAYS_WHAT_IS_HELD and not is_replaceable:
             await self._fail(task, meaning)
 

@@ -10,7 +10,16 @@ import structlog
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import JobCancelled, JobRejected, NoSuchJob, Rejection
 from ttlock_agent.jobs.answers import Answers
-from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, NewJob, ReplyTo, WantedPasscode
+from ttlock_agent.jobs.model import (
+    GUEST_PRIORITY,
+    Job,
+    JobFailure,
+    JobState,
+    Move,
+    NewJob,
+    ReplyTo,
+    WantedPasscode,
+)
 from ttlock_agent.jobs.moves import move_those_open
 from ttlock_agent.jobs.parts import Demand
 from ttlock_agent.jobs.passcodes import collision, lock_window
@@ -31,7 +40,10 @@ from ttlock_protocol.errors import LocalProtocolError
 
 log = structlog.get_logger()
 
-_PRIORITIES: Mapping[Priority, int] = {Priority.NORMAL: 0, Priority.GUEST_AT_THE_DOOR: 10}
+_PRIORITIES: Mapping[Priority, int] = {
+    Priority.NORMAL: 0,
+    Priority.GUEST_AT_THE_DOOR: GUEST_PRIORITY,
+}
 
 
 class Intake:

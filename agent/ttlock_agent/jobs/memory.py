@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
 
 import msgspec
 
 from ttlock_agent.clock import Clock
+from ttlock_agent.jobs.events import event
 from ttlock_agent.jobs.model import WantedPasscode
 from ttlock_agent.jobs.passcodes import Held, held
 from ttlock_agent.jobs.store import Journal
@@ -23,6 +24,7 @@ from ttlock_protocol.messages.passcodes import PasscodeRecord
 LISTING: Final = "passcodes"
 CLOCK: Final = "clock"
 STATE: Final = "state"
+STRANGERS: Final = "strangers"
 
 
 class LockMemory:
@@ -40,6 +42,33 @@ class LockMemory:
         wanted = await self._journal.wanted(profile.id)
         entries = describe_listing(listing, wanted, profile.zone)
         await self._journal.remember_lock(profile.id, LISTING, entries, listed_at)
+
+    async def listing_age(self, lock: str) -> timedelta | None:
+        """Return how long ago the lock was listed; ``None`` if it never was."""
+        known = await self._journal.last_known(lock, LISTING)
+        return None if known is None else self._clock.now() - known.as_of
+
+    async def strangers(self, lock: str) -> set[str]:
+        """Return the names of the unknown passcodes that were told of."""
+        known = await self._journal.last_known(lock, STRANGERS)
+        return set() if known is None else set(known.value)
+
+    async def keep_strangers(
+        self,
+        profile: LockProfile,
+        names: Sequence[str],
+        as_of: datetime,
+        events: Sequence[Publication],
+    ) -> None:
+        """Keep which unknown passcodes were told of, and tell of new ones."""
+        if events or set(names) != await self.strangers(profile.id):
+            await self._journal.remember_lock(
+                profile.id, STRANGERS, list(names), as_of, events=events
+            )
+
+    def event(self, lock: str, event_id: str, event_type: str, **more: Any) -> Publication:
+        """Return what tells that something happened just now."""
+        return event(self._topics, lock, event_id, event_type, self._clock.now(), **more)
 
     async def keep_clock(
         self, profile: LockProfile, before: ClockReading, after: ClockReading | None

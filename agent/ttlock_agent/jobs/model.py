@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from ttlock_agent.errors import AgentError, IllegalMove
 from ttlock_agent.publication import Publication
@@ -59,6 +59,10 @@ _SAY_NOT_SENT = frozenset({_S.ACCEPTED, _S.WAITING, _S.EXPIRED, _S.CANCELLED})
 _SAY_SENT = frozenset({_S.UNKNOWN, _S.OUTCOME_UNKNOWN})
 _NEED_REASON = frozenset({_S.WAITING, _S.UNKNOWN})
 _NEED_ERROR = frozenset({_S.FAILED, _S.EXPIRED, _S.OUTCOME_UNKNOWN})
+
+
+GUEST_PRIORITY: Final = 10
+"""Somebody stands at the door: before everything else of the same lock."""
 
 
 class WaitReason(StrEnum):
@@ -256,6 +260,18 @@ class WantedPasscode:
     revision: int = 0
     """Set by the journal, new at each write. Writing a value back with its revision changes nothing
     if somebody wrote meanwhile: the newer wish wins. 0 writes in any case."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormerPasscode:
+    """A passcode that nobody wants any more; its digits are known only by their keyed hash."""
+
+    number: int
+    """Another one each time the passcode becomes a former one."""
+    label: str
+    owner: str
+    is_removed: bool
+    """A reading proved that it was gone; else its validity ended, and a lock may hold it still."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from ttlock_agent.jobs.database import Database
 from ttlock_agent.jobs.model import Known
 from ttlock_agent.jobs.rows import SealedRows, from_micros, insert, to_micros
-from ttlock_agent.jobs.statements import one
+from ttlock_agent.jobs.statements import one, post
+from ttlock_agent.publication import Publication
 from ttlock_agent.vault import Vault
 
 T = TypeVar("T")
@@ -19,20 +20,39 @@ T = TypeVar("T")
 class Notes:
     """Values by name, sealed. Every method may raise ``JournalError``; then nothing was changed."""
 
-    def __init__(self, database: Database, vault: Vault) -> None:
+    def __init__(self, database: Database, vault: Vault, on_change: Callable[[], None]) -> None:
         self._database = database
+        self._on_change = on_change
         self._vault = vault
         self._rows = SealedRows(vault)
 
-    async def remember_lock(self, lock: str, kind: str, value: object, as_of: datetime) -> None:
-        """Keep what a lock said, replacing what it said before; ``value`` is anything for JSON."""
+    async def remember_lock(
+        self,
+        lock: str,
+        kind: str,
+        value: object,
+        as_of: datetime,
+        *,
+        events: Sequence[Publication] = (),
+    ) -> None:
+        """Keep what a lock said, replacing what it said before; ``value`` is anything for JSON.
+
+        ``events`` are queued in the same transaction.
+        """
         row = {
             "lock": lock,
             "kind": kind,
             "sealed_value": self._rows.seal_json(f"memory/{lock}/{kind}", value),
             "as_of": to_micros(as_of),
         }
-        await self._replace("lock_memory", row)
+
+        def change(connection: sqlite3.Connection) -> None:
+            insert(connection, "lock_memory", row, or_replace=True)
+            post(connection, events, as_of)
+
+        await self._database.write(change)
+        if events:
+            self._on_change()
 
     async def last_known(self, lock: str, kind: str) -> Known | None:
         """Return what :meth:`remember_lock` kept."""

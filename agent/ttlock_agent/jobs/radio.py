@@ -169,7 +169,7 @@ class Radio:
         while meter.connected_s < MAX_VISIT_S:
             jobs = await self._joining(work.lock)
             served |= {job.id for job in jobs}
-            if not await work.round(jobs):
+            if not await work.round(jobs) and not await work.review():
                 break
         await work.finish()
 

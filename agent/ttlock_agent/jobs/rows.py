@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from ttlock_agent.jobs.model import (
+    FormerPasscode,
     Job,
     JobFailure,
     JobState,
@@ -76,6 +77,16 @@ def publication_of(row: sqlite3.Row) -> Publication:
         retain=bool(row["is_retained"]),
         expiry_s=row["expiry_s"],
         correlation_data=row["correlation_data"],
+    )
+
+
+def former_of(row: sqlite3.Row) -> FormerPasscode:
+    """Read a row of the former passcodes."""
+    return FormerPasscode(
+        number=row["number"],
+        label=row["label"],
+        owner=row["owner"],
+        is_removed=bool(row["is_removed"]),
     )
 
 
@@ -209,6 +220,17 @@ class SealedRows:
             updated_at=from_micros(row["updated_at"]),
             revision=row["revision"],
         )
+
+    def former_row(self, entry: WantedPasscode, since: datetime) -> dict[str, Any]:
+        """All columns but the number."""
+        return {
+            "lock": entry.lock,
+            "digits_hash": self.digits_hash(entry.lock, entry.digits),
+            "label": entry.label,
+            "owner": entry.owner,
+            "is_removed": not entry.is_wanted,
+            "since": to_micros(since),
+        }
 
     def seal_json(self, purpose: str, value: object) -> bytes:
         """Seal any value JSON can hold."""

@@ -75,6 +75,18 @@ MIGRATIONS: tuple[str, ...] = (
         UNIQUE (lock, digits_hash)
     ) STRICT;
 
+    -- Passcodes that are over or were removed on purpose; their digits are not kept.
+    CREATE TABLE former (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,       -- never used twice
+        lock TEXT NOT NULL,
+        digits_hash BLOB NOT NULL,
+        label TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        is_removed INTEGER NOT NULL,
+        since INTEGER NOT NULL,
+        UNIQUE (lock, digits_hash)
+    ) STRICT;
+
     CREATE TABLE lock_memory (
         lock TEXT NOT NULL,
         kind TEXT NOT NULL,

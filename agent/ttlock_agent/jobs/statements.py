@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ttlock_agent.errors import NoSuchJob
 from ttlock_agent.jobs.model import (
+    OPEN_STATES,
     Job,
     JobState,
     Move,
@@ -26,6 +27,7 @@ _SETTLES_WISH: Final = frozenset(
     {JobState.PROVED, JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED}
 )
 """What was said not to be done must not be done later. An unknown outcome settles nothing."""
+_OPEN_LIST: Final = ", ".join(f"'{state}'" for state in sorted(OPEN_STATES))
 
 
 class Statements:
@@ -125,8 +127,30 @@ class Statements:
             wish = self._rows.wanted_of(row)
             if job.state is JobState.PROVED and wish.is_wanted:
                 self.put_wanted(connection, [replace(wish, proved_at=now, is_held=True)], now)
-            elif job.state is JobState.PROVED or not wish.is_held:
+            elif job.state is JobState.PROVED:
+                self._retire(connection, wish, now)
+            elif not wish.is_held:
                 self.drop_wanted(connection, wish)
+
+    def retire_over(self, connection: sqlite3.Connection, now: datetime) -> int:
+        """Forget the digits of passcodes whose validity has ended; return how many those were."""
+        sql = (
+            "SELECT wanted.* FROM wanted "  # noqa: S608 - our own state names
+            "LEFT JOIN jobs ON jobs.id = wanted.job_id "
+            "WHERE wanted.valid_until <= ? "
+            f"AND coalesce(jobs.state, '') NOT IN ({_OPEN_LIST})"
+        )
+        over = [self._rows.wanted_of(row) for row in connection.execute(sql, [to_micros(now)])]
+        for wish in over:
+            self._retire(connection, wish, now)
+        return len(over)
+
+    def _retire(self, connection: sqlite3.Connection, wish: WantedPasscode, now: datetime) -> None:
+        """Keep no more of a wish than it takes to recognise its passcode in a lock."""
+        if wish.is_held or not wish.is_wanted:
+            row = self._rows.former_row(wish, now)
+            insert(connection, "former", row, or_replace=True)
+        self.drop_wanted(connection, wish)
 
     def put_wanted(
         self, connection: sqlite3.Connection, entries: Iterable[WantedPasscode], now: datetime
@@ -139,6 +163,10 @@ class Statements:
                 row["is_held"] = entry.is_held or self._is_held(connection, row)
                 # Replacing gives a new revision, for it is the table's AUTOINCREMENT key.
                 insert(connection, "wanted", row, or_replace=True)
+                if entry.is_wanted:
+                    connection.execute(
+                        "DELETE FROM former WHERE lock = :lock AND digits_hash = :digits_hash", row
+                    )
                 written += 1
         return written
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from ttlock_agent.jobs.database import Database
 from ttlock_agent.jobs.model import (
     FINAL_STATES,
     Accepted,
+    FormerPasscode,
     Job,
     JobState,
     Move,
@@ -35,6 +36,7 @@ from ttlock_agent.jobs.model import (
 from ttlock_agent.jobs.notes import Notes
 from ttlock_agent.jobs.parts import Family
 from ttlock_agent.jobs.rows import (
+    former_of,
     from_micros,
     publication_of,
     to_micros,
@@ -85,11 +87,10 @@ class Journal(Notes):
         new_id: Callable[[], str],
         on_change: Callable[[], None],
     ) -> None:
-        super().__init__(database, vault)
+        super().__init__(database, vault, on_change)
         self._statements = Statements(self._rows)
         self._clock = clock
         self._new_id = new_id
-        self._on_change = on_change
 
     @classmethod
     async def open(
@@ -292,6 +293,25 @@ class Journal(Notes):
             return sum(self._statements.drop_wanted(connection, entry) for entry in entries)
 
         return await self._database.write(change)
+
+    async def retire_over(self) -> int:
+        """Forget the digits of passcodes whose validity has ended; return how many those were.
+
+        A passcode with an open job is left for later. :meth:`sweep` wipes what remains of them.
+        """
+        now = self._clock.now()
+        return await self._database.write(lambda c: self._statements.retire_over(c, now))
+
+    async def former(self, lock: str, digits: Iterable[str]) -> dict[str, FormerPasscode]:
+        """Return which of these passcodes of a lock are known from before, by their digits."""
+        by_hash = {self._rows.digits_hash(lock, each): each for each in digits}
+        sql = "SELECT * FROM former WHERE lock = ?"
+        rows = await self._read_all(sql, [lock], lambda row: (row["digits_hash"], former_of(row)))
+        return {by_hash[mark]: former for mark, former in rows if mark in by_hash}
+
+    def mark(self, lock: str, digits: str) -> str:
+        """Return a name for a passcode of a lock that tells nothing about its digits."""
+        return self._rows.digits_hash(lock, digits).hex()[:16]
 
     # Outbox.
 

@@ -136,24 +136,32 @@ def _wish(entry: SyncPasscode, params: PasscodeSync) -> WantedPasscode:
     )
 
 
+def request_for(wish: WantedPasscode) -> tuple[str, bytes]:
+    """Return verb and parameters of the job that ``wish`` takes."""
+    request = _request(wish)
+    return request.verb, canonical_content(request)
+
+
+def _request(wish: WantedPasscode) -> ParsedRequest:
+    if not wish.is_wanted:
+        removal = PasscodeDelete(lock=wish.lock, passcode=Passcode(wish.digits))
+        return ParsedRequest("", "passcode.delete", removal)
+    addition = PasscodeAdd(
+        lock=wish.lock,
+        passcode=Passcode(wish.digits),
+        label=wish.label,
+        given_kind=RequestKind(wish.kind.value),
+        valid_from=wish.valid_from,
+        valid_until=wish.valid_until,
+        owner=wish.owner,
+    )
+    return ParsedRequest("", "passcode.add", addition)
+
+
 def _part(wish: WantedPasscode, deadline_at: datetime | None, now: datetime) -> Part:
-    params: PasscodeAdd | PasscodeDelete
-    if wish.is_wanted:
-        params = PasscodeAdd(
-            lock=wish.lock,
-            passcode=Passcode(wish.digits),
-            label=wish.label,
-            given_kind=RequestKind(wish.kind.value),
-            valid_from=wish.valid_from,
-            valid_until=wish.valid_until,
-            owner=wish.owner,
-        )
-    else:
-        params = PasscodeDelete(lock=wish.lock, passcode=Passcode(wish.digits))
-    verb = "passcode.add" if wish.is_wanted else "passcode.delete"
-    request = ParsedRequest("", verb, params)
+    request = _request(wish)
     return Part(
-        verb=verb,
+        verb=request.verb,
         params=canonical_content(request),
         deadline_at=deadline_at or deadline_of(request, now),
         wish=wish,

@@ -13,6 +13,7 @@ from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.delivery import Delivery, OnFindings, PasscodeTask
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, WantedPasscode
+from ttlock_agent.jobs.reproof import Reproof
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.verbs import READS, Errand, wish_of_job
 from ttlock_agent.lock.refusals import refused
@@ -42,6 +43,7 @@ class Work:
         self._memory = memory
         self._answers = answers
         self._clock = clock
+        self._reproof = Reproof(journal, memory, answers, clock)
         self._on_findings = on_findings
 
     def begin(self, visit: Visit, profile: LockProfile) -> LockWork:
@@ -53,6 +55,7 @@ class Work:
             memory=self._memory,
             answers=self._answers,
             clock=self._clock,
+            reproof=self._reproof,
             on_findings=self._on_findings,
         )
 
@@ -69,8 +72,10 @@ class LockWork:
         memory: LockMemory,
         answers: Answers,
         clock: Clock,
+        reproof: Reproof,
         on_findings: OnFindings,
     ) -> None:
+        self._reproof = reproof
         self._visit = visit
         self._profile = profile
         self._journal = journal
@@ -79,6 +84,7 @@ class LockWork:
         self._clock = clock
         self._on_findings = on_findings
         self._is_clock_seen = False
+        self._is_reviewed = False
         self._taken: set[str] = set()
 
     @property
@@ -93,7 +99,8 @@ class LockWork:
         one's turn until that has come to its end, so that the last word holds. Raises what ends
         the visit.
         """
-        tasks = [task for task in _oldest_of_each(jobs) if task.job.id not in self._taken]
+        wanted = await self._journal.wanted(self.lock)
+        tasks = [task for task in _oldest_of_each(jobs, wanted) if task.job.id not in self._taken]
         reads = [job for job in jobs if job.verb in READS and job.id not in self._taken]
         if not tasks and not reads:
             return False
@@ -121,6 +128,16 @@ class LockWork:
             for job in reads:
                 await self._read(job, wanted)
         return True
+
+    async def review(self) -> bool:
+        """Once in a visit, compare what the lock holds with what was proved; whether jobs came up.
+
+        Raises what ends the visit.
+        """
+        if self._is_reviewed:
+            return False
+        self._is_reviewed = True
+        return await self._reproof.review(self._visit, self._profile)
 
     async def finish(self) -> None:
         """Keep what the visit has learnt."""
@@ -170,9 +187,10 @@ class LockWork:
             log.info("job_ended_meanwhile", job_id=job.id)
 
 
-def _oldest_of_each(jobs: Iterable[Job]) -> list[PasscodeTask]:
+def _oldest_of_each(jobs: Iterable[Job], wanted: Sequence[WantedPasscode]) -> list[PasscodeTask]:
     """Return the oldest job about each passcode, as a task, in the order of ``jobs``."""
     wishes = [(job, wish) for job in jobs if (wish := wish_of_job(job)) is not None]
+    held = {wish.digits for wish in wanted if wish.is_held}
     oldest: dict[str, Job] = {}
     for job, wish in sorted(wishes, key=lambda pair: pair[0].created_at):
         oldest.setdefault(wish.digits, job)
@@ -181,6 +199,7 @@ def _oldest_of_each(jobs: Iterable[Job]) -> list[PasscodeTask]:
             job=job,
             wanted=wish,
             is_check_first=job.source in CHECKED_SOURCES,
+            is_believed_held=wish.digits in held,
             has_written=job.is_sent,
         )
         for job, wish in wishes

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Final, TypeVar
 
 from ttlock_agent.clock import Clock
@@ -38,6 +38,8 @@ Listing = tuple[PasscodeRecord | Unreadable, ...]
 R = TypeVar("R", bound=Response)
 T = TypeVar("T")
 
+REPROOF_INTERVAL: Final = timedelta(hours=1)
+"""What a lock holds changes rarely behind our back; a listing costs a round trip a passcode."""
 CONNECT_TIMEOUT_S: Final = 20.0
 """A dozing lock advertises every ten seconds at worst; this hears two of them."""
 
@@ -54,6 +56,9 @@ class LockProfile:
     response_timeout_s: float
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     quirks: Quirks = NO_QUIRKS
+    reproof_interval: timedelta = REPROOF_INTERVAL
+    removes_unknown: bool = False
+    """Whether passcodes that nobody the agent knows wants are deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +83,11 @@ class Visit:
     def round_trips(self) -> int:
         """Requests sent so far."""
         return self._client.round_trips
+
+    @property
+    def listing(self) -> Listing | None:
+        """What the lock held when it was last listed in this visit."""
+        return self._listing
 
     async def ask(self, request: Request[R]) -> R:
         """Send one request, authenticating first where it needs that; raises like the client."""
