@@ -1,5 +1,7 @@
 """What satisfies a request and what does not, frame by frame."""
 
+from typing import Any
+
 import pytest
 
 from protocol_helpers import KEY, encode_reply, local, reply
@@ -14,14 +16,19 @@ from ttlock_protocol.errors import (
 from ttlock_protocol.frame import Frame, Version, encode_frame
 from ttlock_protocol.message import Opcode, Request, Response
 from ttlock_protocol.messages.admin import Reset, ResetDone
-from ttlock_protocol.messages.cards import AddCard, CardLearning, GetCards, LearnCard
+from ttlock_protocol.messages.cards import AddCard, CardLearning, ClearCards, GetCards, LearnCard
 from ttlock_protocol.messages.clock import Clock, GetClock
 from ttlock_protocol.messages.device import DeviceText, DeviceTextAnswer, GetDeviceText
-from ttlock_protocol.messages.fingerprints import FingerprintPage, GetFingerprints
+from ttlock_protocol.messages.fingerprints import (
+    ClearFingerprints,
+    FingerprintPage,
+    GetFingerprints,
+)
 from ttlock_protocol.messages.learning import LearnStatus
 from ttlock_protocol.messages.log import UNREAD, GetLog
 from ttlock_protocol.messages.operate import GetState, OperationPush, State, Unlock, Unlocked
 from ttlock_protocol.messages.pairing import AddAdmin, AesKey, GetAesKey, Hello, HelloAnswered
+from ttlock_protocol.messages.passage import ClearPassageEntries
 from ttlock_protocol.messages.passcodes import (
     ClearPasscodes,
     DeletePasscode,
@@ -124,6 +131,23 @@ def test_an_answer_to_another_change_ends_nothing() -> None:
     session = session_after(ClearPasscodes())
     assert heard(session, "03015702") == Stray(0x03)
     assert isinstance(heard(session, "03015701"), Replied)
+
+
+@pytest.mark.parametrize(
+    ("cleared", "opcode"),
+    [
+        (ClearPasscodes(), 0x03),
+        (ClearCards(), 0x05),
+        (ClearFingerprints(), 0x06),
+        (ClearPassageEntries(), 0x66),
+    ],
+)
+def test_changes_are_told_apart_by_their_operation(cleared: Any, opcode: int) -> None:
+    session = session_after(cleared)
+    for operation in set(range(3, 6)) - {cleared.operation}:
+        assert heard(session, f"{opcode:02x}0157{operation:02x}") == Stray(opcode)
+    event = heard(session, f"{opcode:02x}0157{cleared.operation:02x}")
+    assert isinstance(event, Replied)
 
 
 def test_a_log_push_does_not_answer_a_question_for_the_state() -> None:

@@ -113,6 +113,7 @@ def test_what_cannot_be_read(codec: Any, raw: str) -> None:
         (Signed8(), -70, "ba"),
         (Flag(4), True, "00000001"),
         (TerminatedText(), "1.2", "312e3200"),
+        (TerminatedText(), " ~", "207e00"),
     ],
 )
 def test_form_on_the_wire(codec: Any, value: object, raw: str) -> None:

@@ -68,7 +68,7 @@ class DeviceParameterSet(Response):
     body: bytes = field(Octets(), default=b"")
 
 
-@request(Opcode.DEVICE_PARAMETER, auth=Auth.ADMIN, is_repeatable=True)
+@request(Opcode.DEVICE_PARAMETER, auth=Auth.ADMIN, is_repeatable=False)
 class SetDeviceParameter(Request[DeviceParameterSet]):
     """Send an AT command such as ``AT+NAME=Front``."""
 

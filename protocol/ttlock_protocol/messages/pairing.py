@@ -40,9 +40,11 @@ class AesKey(Response):
     key: bytes = field(Octets(KEY_BYTES), is_secret=True)
 
 
-@request(Opcode.GET_AES_KEY, auth=Auth.SETTING_MODE, is_repeatable=True)
+@request(Opcode.GET_AES_KEY, auth=Auth.SETTING_MODE, is_repeatable=False)
 class GetAesKey(Request[AesKey]):
     """Ask a lock in setting mode for its key; a paired one refuses as ``NOT_IN_SETTING_MODE``.
+
+    Not repeated: the lock may make a new key each time, and the first answer may come late.
 
     ``token`` names the vendor; a white-label lock that wants another one refuses as
     ``CLIENT_TOKEN_REFUSED`` (disagreement D29).
@@ -74,9 +76,12 @@ class PairingFinished(Response):
     battery_percent: int | None = field(U8, is_optional=True)
 
 
-@request(Opcode.PAIRING_FINISHED, auth=Auth.SETTING_MODE, is_repeatable=True)
+@request(Opcode.PAIRING_FINISHED, auth=Auth.SETTING_MODE, is_repeatable=False)
 class FinishPairing(Request[PairingFinished]):
-    """Commit the pairing; until then the lock may fall back to setting mode."""
+    """Commit the pairing; until then the lock may fall back to setting mode.
+
+    Not repeated: a lock that has kept it may refuse the second one, and that would look like a no.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

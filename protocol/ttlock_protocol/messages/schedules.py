@@ -52,7 +52,7 @@ class ScheduleChanged(Response):
     body: bytes = field(Octets(), default=b"")
 
 
-@request(Opcode.SCHEDULE, auth=Auth.ADMIN, is_repeatable=True)
+@request(Opcode.SCHEDULE, auth=Auth.ADMIN, is_repeatable=False)
 class AddSchedule(Request[ScheduleChanged]):
     """Let a card (4 or 8 bytes) or fingerprint (6 bytes) open on one weekday, 1 Monday to 7 Sunday.
 
