@@ -32,7 +32,7 @@ def fuzz(target: str, seconds: int, *, is_kept: bool) -> bool:
             f"-max_total_time={seconds}",
             "-print_final_stats=1",
             "-timeout=10",
-            "-max_len=4096",
+            "-max_len=1024",
             f"-artifact_prefix={broken}/",
         ]
         ended = subprocess.run(
