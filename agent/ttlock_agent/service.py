@@ -12,7 +12,7 @@ from ttlock_agent import __version__
 from ttlock_agent.clock import Clock
 from ttlock_agent.control.messages import Call, Line, Progress, Result
 from ttlock_agent.errors import ConfigError, JobError
-from ttlock_agent.jobs.answers import Answers, answer_body, job_body
+from ttlock_agent.jobs.answers import Answers, answer_body, job_body, summaries
 from ttlock_agent.jobs.bell import Bell
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.model import FINAL_STATES, Job, JobState, ReplyTo
@@ -23,10 +23,12 @@ from ttlock_agent.locks import Locks
 from ttlock_agent.mqtt.bridge import IncomingRequest
 from ttlock_agent.mqtt.topics import Topics
 from ttlock_agent.publication import Publication
-from ttlock_agent.requests import ParsedRequest, parse_request
+from ttlock_agent.requests import JobList, ParsedRequest, parse_request
 
 STATUS: Final = "status"
 KEYS_IMPORT: Final = "keys.import"
+MAX_OPEN_JOBS: Final = 100
+"""So many open jobs, the youngest, stand in a status; the counts are complete."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,7 +104,12 @@ class Service:
                 correlation_data=request.correlation_data,
             )
             request_id = parsed.id
-            await self._intake.take(parsed, source="mqtt", reply_to=reply_to)
+            if isinstance(parsed.params, JobList):
+                jobs = await self._list_jobs(parsed.params)
+                answer = self._answers.listing(parsed.verb, parsed.id, jobs, reply_to)
+                await self._journal.post([answer])
+            else:
+                await self._intake.take(parsed, source="mqtt", reply_to=reply_to)
         except JobError as error:
             request_id = getattr(error, "request_id", request_id)
             rejected = self._answers.rejected(request.verb, error, request_id, reply_to)
@@ -117,6 +124,9 @@ class Service:
             yield Result(body=await self._import_keys(call.request))
             return
         parsed = self._parse(call.verb, bytes(call.request))
+        if isinstance(parsed.params, JobList):
+            yield Result(body={"jobs": summaries(await self._list_jobs(parsed.params))})
+            return
         with self._bell.listener() as news:
             job = await self._intake.take(parsed, source="control")
             if parsed.lock is None:
@@ -131,6 +141,11 @@ class Service:
                 news.clear()
                 job = await self._journal.job(job.id) or job
         yield Result(body=answer_body(job))
+
+    async def _list_jobs(self, params: JobList) -> list[Job]:
+        return await self._journal.recent(
+            params.limit, lock=params.lock, is_open_only=params.is_open_only
+        )
 
     async def on_report(self, report: Report) -> None:
         """Count a visit, and publish whether the lock could be reached."""
@@ -172,7 +187,7 @@ class Service:
     async def status(self) -> dict[str, Any]:
         """Return how the agent is, without any secret."""
         counts = await self._journal.counts()
-        open_jobs = await self._journal.open_jobs()
+        open_jobs = await self._journal.recent(MAX_OPEN_JOBS, is_open_only=True)
         return {
             "version": __version__,
             "uptime_s": round(self._clock.monotonic() - self._started_s, 1),

@@ -6,13 +6,14 @@ one is answered ``rejected``. Digits and keys never stand in an answer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
 from ttlock_agent.errors import AgentError
-from ttlock_agent.jobs.model import Job, JobFailure, JobState, ReplyTo
+from ttlock_agent.jobs.model import Job, JobFailure, JobState, ReplyTo, WaitReason
 from ttlock_agent.mqtt.topics import Topics
 from ttlock_agent.publication import Publication
 
@@ -40,7 +41,17 @@ def rejection_body(error: AgentError, request_id: str | None) -> dict[str, Any]:
 
 def job_body(job: Job) -> dict[str, Any]:
     """Return all there is to say about a job."""
-    body = answer_body(job) | {
+    body = answer_body(job) | job_summary(job)
+    if job.reason is WaitReason.PARTS:
+        body |= job.result or {}
+    return body
+
+
+def job_summary(job: Job) -> dict[str, Any]:
+    """Return how a job stands, without its result, which may be long."""
+    body: dict[str, Any] = {
+        "id": job.request_id,
+        "job": job.id,
         "verb": job.verb,
         "lock": job.lock,
         "source": job.source,
@@ -55,6 +66,11 @@ def job_body(job: Job) -> dict[str, Any]:
     if job.error is not None:
         body["error"] = _failure_body(job.error)
     return body
+
+
+def summaries(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Return how several jobs stand."""
+    return [job_summary(job) for job in jobs]
 
 
 class Answers:
@@ -76,6 +92,13 @@ class Answers:
     def about(self, verb: str, request_id: str, job: Job, reply_to: ReplyTo | None) -> Publication:
         """Return the answer to a request that asked about ``job``."""
         body = {"id": request_id, "status": "done", "result": "done", "about": job_body(job)}
+        return self._publication(verb, body, reply_to)
+
+    def listing(
+        self, verb: str, request_id: str, jobs: Sequence[Job], reply_to: ReplyTo | None
+    ) -> Publication:
+        """Return the answer to a request for a list of jobs."""
+        body = {"id": request_id, "status": "done", "result": "done", "jobs": summaries(jobs)}
         return self._publication(verb, body, reply_to)
 
     def rejected(

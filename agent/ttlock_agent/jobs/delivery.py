@@ -52,6 +52,8 @@ class PasscodeTask:
     job: Job
     wanted: WantedPasscode
     is_check_first: bool
+    priority: int = 0
+    """Of the most urgent job about these digits, for that waits for this one."""
     is_believed_held: bool = False
     """The lock held these digits when it was last read."""
     next: Act | None = None

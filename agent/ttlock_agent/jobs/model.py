@@ -183,6 +183,8 @@ class Job:
     reply_to: ReplyTo | None = None
     parent_id: str | None = None
     """The job that this is a part of. Parts are not answered for: their parent is."""
+    number: int = field(default=0, compare=False)
+    """Counts the journal's jobs in the order of acceptance, which no clock tells; set by it."""
 
     @property
     def is_final(self) -> bool:

@@ -180,6 +180,7 @@ class SealedRows:
             error=None if error is None else _decode_failure(error),
             reply_to=_reply_of(row),
             parent_id=row["parent_id"],
+            number=row["seq"],
         )
 
     def wanted_row(self, entry: WantedPasscode, updated_at: datetime) -> dict[str, Any]:

@@ -253,9 +253,18 @@ class Journal(Notes):
         """
         return await self._read_jobs("WHERE state = 'working' ORDER BY seq", ())
 
-    async def recent(self, limit: int) -> list[Job]:
-        """Return the jobs accepted last, the youngest first."""
-        return await self._read_jobs("ORDER BY seq DESC LIMIT ?", [limit])
+    async def recent(
+        self, limit: int, *, lock: str | None = None, is_open_only: bool = False
+    ) -> list[Job]:
+        """Return the jobs accepted last, the youngest first: of one lock or all, open ones or all.
+
+        A job that is part of another counts.
+        """
+        conditions = ["lock = ?"] if lock is not None else []
+        conditions += [_IS_OPEN] if is_open_only else []
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        values = [limit] if lock is None else [lock, limit]
+        return await self._read_jobs(f"{where} ORDER BY seq DESC LIMIT ?", values)
 
     async def counts(self) -> dict[JobState, int]:
         """Return how many jobs there are in each state."""
@@ -305,9 +314,13 @@ class Journal(Notes):
     async def former(self, lock: str, digits: Iterable[str]) -> dict[str, FormerPasscode]:
         """Return which of these passcodes of a lock are known from before, by their digits."""
         by_hash = {self._rows.digits_hash(lock, each): each for each in digits}
-        sql = "SELECT * FROM former WHERE lock = ?"
-        rows = await self._read_all(sql, [lock], lambda row: (row["digits_hash"], former_of(row)))
-        return {by_hash[mark]: former for mark, former in rows if mark in by_hash}
+        # By their hashes: a lock holds hundreds, and has held thousands before.
+        marks = ", ".join("?" * len(by_hash))
+        sql = f"SELECT * FROM former WHERE lock = ? AND digits_hash IN ({marks})"  # noqa: S608
+        rows = await self._read_all(
+            sql, [lock, *by_hash], lambda row: (row["digits_hash"], former_of(row))
+        )
+        return {by_hash[mark]: former for mark, former in rows}
 
     def mark(self, lock: str, digits: str) -> str:
         """Return a name for a passcode of a lock that tells nothing about its digits."""

@@ -95,15 +95,19 @@ class LockWork:
     async def round(self, jobs: Sequence[Job]) -> bool:
         """Work on those of ``jobs``, all that are open, whose turn it is; False if it is nobody's.
 
-        Each is taken up once in a visit. Of several jobs about the same digits it is the oldest
-        one's turn until that has come to its end, so that the last word holds. Raises what ends
-        the visit.
+        Each is taken up once in a visit, the most urgent ones before all others: whoever stands at
+        the door does not wait for a hundred bookings. Of several jobs about the same digits it is
+        the oldest one's turn until that has come to its end, so that the last word holds. Raises
+        what ends the visit.
         """
         wanted = await self._journal.wanted(self.lock)
         tasks = [task for task in _oldest_of_each(jobs, wanted) if task.job.id not in self._taken]
         reads = [job for job in jobs if job.verb in READS and job.id not in self._taken]
         if not tasks and not reads:
             return False
+        most = max([task.priority for task in tasks] + [job.priority for job in reads])
+        tasks = [task for task in tasks if task.priority == most]
+        reads = [job for job in reads if job.priority == most]
         self._taken |= {task.job.id for task in tasks} | {job.id for job in reads}
         if not self._is_clock_seen:
             await self._see_to_clock()
@@ -192,12 +196,16 @@ def _oldest_of_each(jobs: Iterable[Job], wanted: Sequence[WantedPasscode]) -> li
     wishes = [(job, wish) for job in jobs if (wish := wish_of_job(job)) is not None]
     held = {wish.digits for wish in wanted if wish.is_held}
     oldest: dict[str, Job] = {}
-    for job, wish in sorted(wishes, key=lambda pair: pair[0].created_at):
+    for job, wish in sorted(wishes, key=lambda pair: pair[0].number):
         oldest.setdefault(wish.digits, job)
+    priorities: dict[str, int] = {}
+    for job, wish in wishes:
+        priorities[wish.digits] = max(job.priority, priorities.get(wish.digits, job.priority))
     return [
         PasscodeTask(
             job=job,
             wanted=wish,
+            priority=priorities[wish.digits],
             is_check_first=job.source in CHECKED_SOURCES,
             is_believed_held=wish.digits in held,
             has_written=job.is_sent,

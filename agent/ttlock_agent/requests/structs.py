@@ -252,6 +252,21 @@ class JobGet(Request, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ]
 
 
+class JobList(Request, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """List jobs, the youngest first; no lock is asked."""
+
+    lock: Annotated[
+        Id | None,
+        Meta(description="Only those of this lock. Default: of all.", examples=["front-door"]),
+    ] = None
+    is_open_only: Annotated[
+        bool, Meta(description="Only those that are not final yet.", examples=[False])
+    ] = field(name="open_only", default=False)
+    limit: Annotated[
+        int, Meta(ge=1, le=100, description="How many at most. Default 20.", examples=[20])
+    ] = 20
+
+
 class JobCancel(Request, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Give up a job that has not changed the lock yet."""
 
@@ -274,6 +289,7 @@ DOOR_VERBS: Final[Mapping[str, type[Request]]] = MappingProxyType(
         "lock.info": LockInfo,
         "log.read": LogRead,
         "job.get": JobGet,
+        "job.list": JobList,
         "job.cancel": JobCancel,
     }
 )
