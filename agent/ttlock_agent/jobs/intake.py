@@ -31,6 +31,7 @@ from ttlock_agent.lock.visit import LockProfile
 from ttlock_agent.requests import (
     JobCancel,
     JobGet,
+    LockEnrol,
     ParsedRequest,
     PasscodeSync,
     Priority,
@@ -84,7 +85,7 @@ class Intake:
 
     async def _accept(self, request: ParsedRequest, source: str, reply_to: ReplyTo | None) -> Job:
         assert request.lock is not None, "all other verbs are about a lock"
-        if request.lock not in self._profiles:
+        if request.lock not in self._profiles and not isinstance(request.params, LockEnrol):
             raise JobRejected(
                 "The agent has no keys for this lock.",
                 reason=Rejection.NO_KEYS,

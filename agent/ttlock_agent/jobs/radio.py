@@ -6,6 +6,7 @@ visits the slot of the lock is free for the gateway and the owner's phone.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,18 +15,10 @@ from typing import Final
 import structlog
 
 from ttlock_agent.clock import Clock
-from ttlock_agent.errors import (
-    AdapterUnavailable,
-    AgentError,
-    ConnectFailed,
-    JournalError,
-    LinkError,
-    LockMisunderstood,
-    LockNotSeen,
-    LockRefused,
-)
+from ttlock_agent.errors import AgentError, JournalError
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.backoff import pause_s
+from ttlock_agent.jobs.endings import given_up, named, wait_reason
 from ttlock_agent.jobs.model import (
     Job,
     JobFailure,
@@ -39,10 +32,8 @@ from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.waiting import Alarm, is_due, may_join
 from ttlock_agent.jobs.work import LockWork, Work
 from ttlock_agent.link import LinkFactory
-from ttlock_agent.lock.refusals import refused
 from ttlock_agent.lock.visit import LockProfile, Visit, visit_lock
-from ttlock_agent.logs import where
-from ttlock_protocol.errors import CommandRefused, LocalProtocolError, ProtocolError
+from ttlock_agent.requests import BENCH_VERBS
 
 log = structlog.get_logger()
 
@@ -114,8 +105,13 @@ class Radio:
         random: Callable[[], float],
         on_report: Callable[[Report], Awaitable[None]],
         beat: Callable[[], None] = lambda: None,
+        airtime: asyncio.Lock | None = None,
     ) -> None:
-        """``beat`` is called each time round: at least once a minute while there is no visit."""
+        """``beat`` is called each time round: at least once a minute while there is no visit.
+
+        ``airtime`` is held for each connection, where the adapter has other users: the bench, whose
+        jobs are none of the radio's.
+        """
         self._factory = factory
         self._profiles = profiles
         self._journal = journal
@@ -126,6 +122,7 @@ class Radio:
         self._random = random
         self._on_report = on_report
         self._beat = beat
+        self._airtime = airtime or asyncio.Lock()
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -148,7 +145,10 @@ class Radio:
         meter = _Meter(self._clock)
         error: AgentError | None = None
         try:
-            async with visit_lock(self._factory, profile, self._clock) as visit:
+            async with (
+                self._airtime,
+                visit_lock(self._factory, profile, self._clock) as visit,
+            ):
                 meter.connected()
                 try:
                     await self._serve(self._work.begin(visit, profile), served, meter)
@@ -157,7 +157,7 @@ class Radio:
         except JournalError:
             raise
         except Exception as caught:  # noqa: BLE001 - one lock's trouble is not the daemon's end
-            error = _named(caught)
+            error = named(caught)
             log.info("visit_failed", lock=lock, code=error.code, reason=error.message)
         finally:
             await self._put_back(lock, served, error)
@@ -176,18 +176,18 @@ class Radio:
     async def _put_back(self, lock: str, served: set[str], error: AgentError | None) -> None:
         """Give every job that the visit left unfinished the state that is true of it."""
         moves = {}
-        for job in await self._journal.open_jobs(lock):
+        for job in await self._open_jobs(lock):
             if job.id not in served:
                 continue
             if error is None or error.retryable:
                 moves[job.id] = self._waiting(job, error)
             else:
-                moves[job.id] = _given_up(job, error)
+                moves[job.id] = given_up(job, error)
         await move_those_open(self._journal, moves, outbox=self._answers.when_final)
 
     def _waiting(self, job: Job, error: AgentError | None) -> Move:
         state = JobState.UNKNOWN if job.is_sent else JobState.WAITING
-        reason = WaitReason.READ_BACK_PENDING if job.is_sent else _reason(error)
+        reason = WaitReason.READ_BACK_PENDING if job.is_sent else wait_reason(error)
         pause = pause_s(job.attempts + 1, self._random)
         return Move(
             to=state,
@@ -201,7 +201,7 @@ class Radio:
         """Jobs that are ``working`` while nobody works: the journal failed in between."""
         moves = {
             job.id: after_interruption(job)
-            for job in await self._journal.open_jobs(lock)
+            for job in await self._open_jobs(lock)
             if job.state is JobState.WORKING
         }
         await move_those_open(self._journal, moves)
@@ -209,59 +209,22 @@ class Radio:
     async def _due(self) -> list[Job]:
         return [
             job
-            for job in await self._journal.open_jobs()
+            for job in await self._open_jobs()
             if job.lock in self._profiles and is_due(job, self._clock.now())
         ]
 
     async def _joining(self, lock: str) -> list[Job]:
         now = self._clock.now()
-        return [job for job in await self._journal.open_jobs(lock) if may_join(job, now)]
+        return [job for job in await self._open_jobs(lock) if may_join(job, now)]
+
+    async def _open_jobs(self, lock: str | None = None) -> list[Job]:
+        jobs = await self._journal.open_jobs(lock)
+        return [job for job in jobs if job.verb not in BENCH_VERBS]
 
     async def _next_due_at(self) -> datetime | None:
         times = [
             job.not_before_at
-            for job in await self._journal.open_jobs()
+            for job in await self._open_jobs()
             if job.lock in self._profiles and job.not_before_at is not None
         ]
         return min(times, default=None)
-
-
-def _reason(error: AgentError | None) -> WaitReason:
-    match error:
-        case None:
-            return WaitReason.QUEUED
-        case LockNotSeen():
-            return WaitReason.LOCK_NOT_SEEN
-        case ConnectFailed():
-            return WaitReason.LOCK_BUSY
-        case AdapterUnavailable():
-            return WaitReason.ADAPTER_UNAVAILABLE
-        case LinkError():
-            return WaitReason.LINK_LOST
-        case _:
-            return WaitReason.BACK_OFF
-
-
-def _given_up(job: Job, error: AgentError) -> Move:
-    """Trying again cannot help: final, and honest about what may have been done before."""
-    state = JobState.OUTCOME_UNKNOWN if job.is_sent else JobState.FAILED
-    return Move(to=state, error=JobFailure.of(error))
-
-
-def _named(error: Exception) -> AgentError:
-    match error:
-        case AgentError():
-            return error
-        case CommandRefused():
-            return refused(error)
-        case LocalProtocolError():
-            return LockRefused(
-                f"It cannot be asked of the lock: {error}.",
-                refusal="cannot_be_asked",
-                hint="Check with `ttlock-agent keys show` what the imported keys allow.",
-            )
-        case ProtocolError():
-            return LockMisunderstood(f"The lock's answer cannot be understood: {error}.")
-        case _:
-            log.error("visit_defect", **where(error))
-            return AgentError("The agent failed while it worked on this lock.")

@@ -16,6 +16,8 @@ from ttlock_agent.jobs.model import Job, JobState, PasscodeKind, WantedPasscode
 from ttlock_agent.lock.visit import ClockReading, LockProfile, Visit
 from ttlock_agent.requests import (
     VERBS,
+    LockEnrol,
+    LockRestore,
     LogRead,
     ParsedRequest,
     PasscodeAdd,
@@ -74,7 +76,7 @@ def deadline_of(request: ParsedRequest, now: datetime) -> datetime:
     match request.params:
         case PasscodeAdd(valid_until=datetime() as end):
             return end
-        case PasscodeAdd() | PasscodeDelete() | PasscodeSync():
+        case PasscodeAdd() | PasscodeDelete() | PasscodeSync() | LockEnrol() | LockRestore():
             return now + WRITE_PATIENCE
         case _:
             return now + READ_PATIENCE
