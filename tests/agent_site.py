@@ -425,7 +425,7 @@ class Secrets:
     """What must not be found where nobody put it."""
 
     def __init__(self, *texts: str) -> None:
-        self._texts = {text.encode() for text in texts}
+        self._texts = [text.encode() for text in texts]
 
     def found_in(self, data: bytes) -> list[str]:
         """Which of them stand in ``data``; digits count only as a whole run of them."""
