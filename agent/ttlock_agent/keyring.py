@@ -90,14 +90,40 @@ class Keyring:
         self._journal = journal
 
     async def get(self, lock: str) -> LockKeys | None:
-        """Return the keys of ``lock``, if they were ever put."""
-        text = await self._journal.secret(_name(lock))
-        return None if text is None else decode_keys(text)
+        """Return the keys of ``lock``, if they were put and not retired since."""
+        return await self._keys(f"lock-keys/{lock}")
 
     async def put(self, lock: str, keys: LockKeys) -> None:
         """Keep the keys of ``lock``, replacing older ones."""
-        await self._journal.put_secret(_name(lock), encode_keys(keys))
+        await self._journal.put_secret(f"lock-keys/{lock}", encode_keys(keys))
+
+    async def retire(self, lock: str) -> None:
+        """Forget the keys of ``lock``, which does not know them any more."""
+        await self._journal.put_secret(f"lock-keys/{lock}", _NONE)
+
+    async def pending(self, lock: str) -> LockKeys | None:
+        """Return keys that an enrolment has made and not proved yet."""
+        return await self._keys(f"lock-keys-pending/{lock}")
+
+    async def put_pending(self, lock: str, keys: LockKeys | None) -> None:
+        """Keep keys the moment they exist; ``None`` once they are proved, or proved worthless."""
+        text = _NONE if keys is None else encode_keys(keys)
+        await self._journal.put_secret(f"lock-keys-pending/{lock}", text)
+
+    async def take_configured(self, lock: str, keys: LockKeys) -> None:
+        """Keep keys that the configuration names, unless they are those it named before.
+
+        Else a restart would bring back the keys from before a reset.
+        """
+        name = f"lock-keys-configured/{lock}"
+        if await self._keys(name) != keys:
+            await self.put(lock, keys)
+            await self._journal.put_secret(name, encode_keys(keys))
+
+    async def _keys(self, name: str) -> LockKeys | None:
+        text = await self._journal.secret(name)
+        return decode_keys(text) if text else None
 
 
-def _name(lock: str) -> str:
-    return f"lock-keys/{lock}"
+_NONE: Final = b""
+"""Stands where keys were: the journal keeps names for ever."""

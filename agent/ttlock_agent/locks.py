@@ -38,7 +38,7 @@ class Locks:
         """
         for lock in self._config.locks:
             if lock.keys is not None:
-                await self._keyring.put(lock.id, _configured_keys(lock))
+                await self._keyring.take_configured(lock.id, _configured_keys(lock))
             keys = await self._keyring.get(lock.id)
             if keys is None:
                 log.warning("lock_keys_missing", lock=lock.id)
@@ -47,21 +47,22 @@ class Locks:
 
     async def put_keys(self, lock_id: str, keys: LockKeys) -> None:
         """Keep new keys of a configured lock and use them from now on; raises ``JobRejected``."""
-        for lock in self._config.locks:
-            if lock.id == lock_id:
-                await self._keyring.put(lock_id, keys)
-                self._use(lock, keys)
-                log.info("lock_keys_imported", lock=lock_id)
-                return
-        raise JobRejected(
-            "There is no lock of that name.",
-            reason=Rejection.UNKNOWN_LOCK,
-            hint="Use a lock's id from the configuration.",
-        )
+        lock = self._lock(lock_id)
+        await self._keyring.put(lock_id, keys)
+        self._use(lock, keys)
+        log.info("lock_keys_imported", lock=lock_id)
 
-    def _use(self, lock: LockConfig, keys: LockKeys) -> None:
+    async def retire_keys(self, lock_id: str) -> None:
+        """Forget the keys of a lock that was reset."""
+        await self._keyring.retire(lock_id)
+        self.profiles.pop(lock_id, None)
+        log.info("lock_keys_retired", lock=lock_id)
+
+    def profile_with(self, lock_id: str, keys: LockKeys) -> LockProfile:
+        """Return how to visit a configured lock with these keys; raises ``JobRejected``."""
+        lock = self._lock(lock_id)
         self._register_secret(keys.aes_key.hex())
-        self.profiles[lock.id] = LockProfile(
+        return LockProfile(
             id=lock.id,
             address=str(lock.address),
             zone=lock.time_zone,
@@ -73,6 +74,19 @@ class Locks:
             removes_unknown=lock.unknown_passcodes is UnknownPasscodes.DELETE,
             quirks=Quirks(**msgspec.structs.asdict(lock.quirks)),
         )
+
+    def _lock(self, lock_id: str) -> LockConfig:
+        for lock in self._config.locks:
+            if lock.id == lock_id:
+                return lock
+        raise JobRejected(
+            "There is no lock of that name.",
+            reason=Rejection.UNKNOWN_LOCK,
+            hint="Use a lock's id from the configuration.",
+        )
+
+    def _use(self, lock: LockConfig, keys: LockKeys) -> None:
+        self.profiles[lock.id] = self.profile_with(lock.id, keys)
 
 
 def _configured_keys(lock: LockConfig) -> LockKeys:

@@ -13,6 +13,7 @@ from msgspec import Meta, field
 
 from ttlock_agent.validation import BadValue, Id
 
+from .passcode import Passcode
 from .structs import LockRequest, Request
 
 MIN_PASSPHRASE: Final = 10
@@ -148,6 +149,13 @@ class LockEnrol(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             examples=[True],
         ),
     ]
+    admin_passcode: Annotated[
+        Passcode | None,
+        Meta(
+            description="The administrator's keypad passcode, 4 to 9 digits. Default: a random one "
+            "that nobody is told, until a restore brings back the old one."
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,0 +1,119 @@
+"""Answers what needs no lock: which backups there are, what they hold, and their end.
+
+Files go in and out over the control socket only, sealed as they are; over MQTT travel ids and
+numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from ttlock_agent.backup import words
+from ttlock_agent.backup.file import MAX_FILE_BYTES
+from ttlock_agent.backup.shelf import Opened, Shelf
+from ttlock_agent.errors import JobRejected, Rejection
+from ttlock_agent.jobs.store import Journal
+from ttlock_agent.requests import (
+    BENCH_VERBS,
+    BackupCheck,
+    BackupErase,
+    BackupList,
+    ParsedRequest,
+    Passphrase,
+    passphrase_of,
+)
+from ttlock_agent.validation import BadValue, Id
+
+IMPORT: Final = "backup.import"
+EXPORT: Final = "backup.export"
+CHECK_FILE: Final = "backup.check_file"
+FILE_VERBS: Final = frozenset({IMPORT, EXPORT, CHECK_FILE})
+"""Verbs of the control socket alone."""
+_FILE_HINT: Final = "Use the `ttlock-agent` command of the same version as the agent."
+
+
+class FileGiven(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole backup file, and what opens it where its key is not in the vault."""
+
+    file: Annotated[bytes, Meta(max_length=MAX_FILE_BYTES + 1)]
+    passphrase: Passphrase | None = None
+
+    def __repr__(self) -> str:
+        return "FileGiven(hidden)"
+
+
+class FileWanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which file to hand out."""
+
+    backup: Id
+
+
+class Desk:
+    """Serves callers at once; every method may raise ``BackupUnusable`` or ``JobRejected``."""
+
+    def __init__(self, shelf: Shelf, journal: Journal) -> None:
+        self._shelf = shelf
+        self._journal = journal
+
+    async def answer(self, request: ParsedRequest) -> dict[str, Any] | None:
+        """Return the answer, or ``None`` for a request that is for somebody else."""
+        match request.params:
+            case BackupList():
+                return {"backups": await self._shelf.all()}
+            case BackupCheck(backup=backup):
+                opened = await self._shelf.open(backup, passphrase_of(request.params))
+                return describe(opened)
+            case BackupErase(backup=backup):
+                await self._refuse_if_needed(backup)
+                return await self._shelf.erase(backup)
+            case _:
+                return None
+
+    async def serve_file(self, verb: str, raw: msgspec.Raw) -> dict[str, Any]:
+        """Take in, check or hand out a file, for the command line."""
+        try:
+            if verb == EXPORT:
+                wanted = msgspec.json.decode(raw, type=FileWanted)
+                return {"file": await self._shelf.raw(wanted.backup)}
+            given = msgspec.json.decode(raw, type=FileGiven, dec_hook=_decode)
+        except (msgspec.DecodeError, BadValue):
+            # Without the cause, which may quote the passphrase.
+            raise JobRejected(
+                "The call does not hold a file and what opens it.",
+                reason=Rejection.INVALID,
+                hint=_FILE_HINT,
+            ) from None
+        passphrase = None if given.passphrase is None else given.passphrase.text
+        if verb == IMPORT:
+            return describe(await self._shelf.keep(given.file, passphrase))
+        return describe(await self._shelf.open_file(given.file, passphrase))
+
+    async def _refuse_if_needed(self, backup: str) -> None:
+        for job in await self._journal.open_jobs():
+            needs_it = (
+                job.verb in BENCH_VERBS and msgspec.json.decode(job.params).get("backup") == backup
+            )
+            if needs_it:
+                raise JobRejected(
+                    "A job that is not over needs this backup.",
+                    reason=Rejection.CONFLICT,
+                    hint="Wait until it is, or give it up with `job.cancel`; see `status`.",
+                )
+
+
+def describe(opened: Opened) -> dict[str, Any]:
+    """Return what a backup is and holds, without a secret."""
+    return words.summary(opened.header) | {
+        "taken_at": opened.content.taken_at.isoformat(timespec="seconds"),
+        "model": opened.content.lock.model,
+        "firmware": opened.content.lock.firmware,
+        "fingerprint_ids": words.fingerprints(opened.content.fingerprints)["ids"],
+        "not_in_backup": words.not_read(opened.content),
+    }
+
+
+def _decode(kind: type, raw: Any) -> object:
+    return kind(raw)

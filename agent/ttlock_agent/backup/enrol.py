@@ -1,0 +1,136 @@
+"""Makes a wiped lock ours, in steps each of which may be the last before a power cut.
+
+The keys are in the vault before the lock hears of them. From then on one question decides
+everything: does the lock know these keys? If so it is ours; if not, it fell back to setting mode
+and they are worth nothing. Only a lock that says so makes us let go of keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+
+from ttlock_agent.backup.steps import Steps
+from ttlock_agent.errors import KeysRejected, LinkLost, LockRefused, OutcomeUnknown
+from ttlock_agent.keyring import Keyring
+from ttlock_agent.lock.setting_mode import SettingMode
+from ttlock_protocol.errors import CommandRefused, Refusal
+from ttlock_protocol.keys import LockKeys
+from ttlock_protocol.procedures import NewSecrets
+from ttlock_protocol.procedures.ownership import MAX_SECRET
+
+log = structlog.get_logger()
+
+DEAD_KEYS: Final = (
+    "The vendor's app and the gateway hold dead keys for this lock now; only this agent can speak"
+    " to it. To go back, reset it and add it in the app."
+)
+_PASSCODE_SPAN: Final = 10_000_000
+"""Seven digits, as other clients choose."""
+
+
+def new_secrets(admin_passcode: str | None, randbelow: Callable[[int], int]) -> NewSecrets:
+    """Choose what a lock shall know its administrator by; ``randbelow(n)`` is 0 to n - 1."""
+    return NewSecrets(
+        admin_secret=1 + randbelow(MAX_SECRET),
+        unlock_key=1 + randbelow(MAX_SECRET),
+        admin_passcode=admin_passcode or f"{randbelow(_PASSCODE_SPAN):07}",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """How the lock can be reached, and what becomes of its keys."""
+
+    knows: Callable[[LockKeys], Awaitable[bool]]
+    """Connect with these keys; whether the lock took them."""
+    setting_mode: Callable[[], AbstractAsyncContextManager[SettingMode]]
+    use_keys: Callable[[LockKeys], Awaitable[None]]
+    """Keep proved keys as those of the lock."""
+
+
+class Enrol:
+    """One enrolment, over as many visits as it takes."""
+
+    def __init__(
+        self,
+        *,
+        lock: str,
+        secrets: NewSecrets,
+        keyring: Keyring,
+        ways: Ways,
+        local_time: Callable[[], datetime],
+        steps: Steps,
+    ) -> None:
+        self._lock = lock
+        self._secrets = secrets
+        self._keyring = keyring
+        self._ways = ways
+        self._local_time = local_time
+        self._steps = steps
+        self._told: dict[str, Any] = {}
+
+    async def run(self) -> None:
+        """Enrol and prove it; raises what ends the attempt, to be run again then."""
+        if await self._is_proved():
+            return
+        self._steps.tell("enrolling", 0)
+        try:
+            await self._enrol()
+        except OutcomeUnknown:
+            log.warning("answer_lost", job_id=self._steps.job.id, act="enrol")
+        if not await self._is_proved():
+            raise LinkLost("The lock fell back to setting mode before it kept its new keys.")
+
+    async def _is_proved(self) -> bool:
+        """Ask the lock whether it knows the keys that were made last."""
+        pending = await self._keyring.pending(self._lock)
+        if pending is not None:
+            self._steps.tell("proving", 0)
+            if await self._ways.knows(pending):
+                await self._ways.use_keys(pending)
+                await self._steps.prove(self._told | {"dead_keys": DEAD_KEYS})
+                await self._keyring.put_pending(self._lock, None)
+                return True
+            await self._keyring.put_pending(self._lock, None)
+        await self._steps.note_read_back()
+        return False
+
+    async def _enrol(self) -> None:
+        async def keep(keys: LockKeys) -> None:
+            await self._keyring.put_pending(self._lock, keys)
+            await self._steps.mark_sent()
+
+        try:
+            async with self._ways.setting_mode() as door:
+                enrolment = await door.enrol(
+                    self._secrets, local_time=self._local_time(), on_keys=keep
+                )
+        except KeysRejected as error:
+            raise _has_administrator() from error
+        except CommandRefused as error:
+            if error.refusal is Refusal.NOT_IN_SETTING_MODE:
+                raise _has_administrator() from error
+            raise
+        features = enrolment.features
+        self._told = {
+            "features": [] if features is None else [int(each) for each in features],
+            "is_clock_set": enrolment.is_clock_set,
+            "has_admin_passcode": enrolment.admin_passcode is not None,
+            "model": enrolment.device.model,
+            "firmware": enrolment.device.firmware,
+        }
+
+
+def _has_administrator() -> LockRefused:
+    return LockRefused(
+        "The lock has an administrator: it is not in setting mode.",
+        refusal="not_in_setting_mode",
+        hint="Reset it first (`lock reset`, or its button); if the vendor's app just added it, use"
+        " `keys import`.",
+    )

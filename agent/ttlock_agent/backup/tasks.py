@@ -1,0 +1,317 @@
+"""What each verb of the bench does with a lock, from its job to its result."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from ttlock_agent.backup import words
+from ttlock_agent.backup.compare import Standing, agrees, compare
+from ttlock_agent.backup.content import Content
+from ttlock_agent.backup.enrol import Enrol, Ways, new_secrets
+from ttlock_agent.backup.read import read_lock
+from ttlock_agent.backup.reset import AFTERWARDS, Wipe
+from ttlock_agent.backup.restore import Key, Restore, check_same_lock
+from ttlock_agent.backup.shelf import Opened, Shelf
+from ttlock_agent.backup.steps import Steps
+from ttlock_agent.clock import Clock
+from ttlock_agent.errors import (
+    KeysRejected,
+    LinkLost,
+    LockMisunderstood,
+    OutcomeUnknown,
+    RestoreIncomplete,
+)
+from ttlock_agent.jobs.memory import LockMemory
+from ttlock_agent.jobs.model import Job, JobState
+from ttlock_agent.jobs.store import Journal
+from ttlock_agent.jobs.verbs import params_of
+from ttlock_agent.keyring import Keyring, StoredKeys, encode_keys
+from ttlock_agent.link import LinkFactory
+from ttlock_agent.lock.refusals import refused
+from ttlock_agent.lock.setting_mode import FACTORY_KEYS, SettingMode, visit_in_setting_mode
+from ttlock_agent.lock.visit import LockProfile, Visit, visit_lock
+from ttlock_agent.locks import Locks
+from ttlock_agent.requests import (
+    BackupCreate,
+    BackupVerify,
+    LockEnrol,
+    LockReset,
+    LockRestore,
+    passphrase_of,
+)
+from ttlock_protocol.errors import CommandRefused
+from ttlock_protocol.keys import LockKeys
+from ttlock_protocol.localtime import to_lock
+
+log = structlog.get_logger()
+
+_RESTORE_NOTE: Final = "restore"
+
+Register = Callable[[str, Content], Awaitable[dict[str, Any]]]
+"""Tells the cloud of a lock's custom passcodes; returns what came of it, as JSON."""
+
+
+def backup_id(job: Job) -> str:
+    """Return the id of the backup that ``job`` makes: the same however often it has to begin."""
+    return f"{job.created_at:%Y%m%d}-{job.id[:8]}"
+
+
+class Tasks:
+    """Carries out the jobs of the bench, one at a time."""
+
+    def __init__(
+        self,
+        links: LinkFactory,
+        airtime: asyncio.Lock,
+        *,
+        locks: Locks,
+        keyring: Keyring,
+        shelf: Shelf,
+        journal: Journal,
+        memory: LockMemory,
+        clock: Clock,
+        randbelow: Callable[[int], int],
+        register: Register | None,
+    ) -> None:
+        """``airtime`` is held for each connection: the adapter has one owner at a time."""
+        self._links = links
+        self._airtime = airtime
+        self._locks = locks
+        self._keyring = keyring
+        self._shelf = shelf
+        self._journal = journal
+        self._memory = memory
+        self._clock = clock
+        self._randbelow = randbelow
+        self._register = register
+        self.verbs: Mapping[str, Callable[[Steps], Awaitable[None]]] = {
+            "backup.create": self._create,
+            "backup.verify": self._verify,
+            "lock.reset": self._reset,
+            "lock.enrol": self._enrol,
+            "lock.restore": self._restore,
+        }
+
+    async def _create(self, steps: Steps) -> None:
+        job = steps.job
+        params = params_of(job, BackupCreate)
+        profile = self._locks.profiles[job.lock]
+        await steps.begin()
+        async with self._connected(profile) as visit:
+            content = await read_lock(visit, profile, self._clock, steps.tell)
+        if params.has_keys:
+            keys = msgspec.json.decode(encode_keys(profile.keys), type=StoredKeys)
+            content = msgspec.structs.replace(content, keys=keys)
+        steps.tell("sealing", 0)
+        opened = await self._shelf.put(
+            content,
+            backup=backup_id(job),
+            created_at=job.created_at,
+            lock=job.lock,
+            passphrase=passphrase_of(params),
+        )
+        await steps.prove(
+            words.summary(opened.header)
+            | {
+                "fingerprints": words.fingerprints(content.fingerprints),
+                "not_in_backup": words.not_read(content),
+            }
+        )
+
+    async def _verify(self, steps: Steps) -> None:
+        job = steps.job
+        params = params_of(job, BackupVerify)
+        opened = await self._shelf.open(params.backup, passphrase_of(params))
+        profile = self._locks.profiles[job.lock]
+        await steps.begin()
+        async with self._connected(profile) as visit:
+            held = await read_lock(visit, profile, self._clock, steps.tell)
+        check_same_lock(opened.content, held)
+        findings = compare(opened.content, held)
+        labels = await self._labels(job.lock)
+        await steps.answer(
+            words.summary(opened.header)
+            | {
+                "agrees": agrees(findings),
+                "same": len([each for each in findings if each.standing is Standing.SAME]),
+                "differing": [
+                    words.describe(each, labels) | {"standing": each.standing.value}
+                    for each in findings
+                    if each.standing is not Standing.SAME
+                ],
+                "not_in_backup": words.not_read(opened.content),
+                "as_of": held.taken_at.isoformat(timespec="seconds"),
+            }
+        )
+
+    async def _restore(self, steps: Steps) -> None:
+        job = steps.job
+        params = params_of(job, LockRestore)
+        opened = await self._shelf.open(params.backup, passphrase_of(params))
+        profile = self._locks.profiles[job.lock]
+        restore = Restore(
+            opened.content,
+            labels=await self._labels(job.lock),
+            profile=profile,
+            clock=self._clock,
+            steps=steps,
+            notes=_Notes(self._journal, job, self._clock.now()),
+        )
+        await steps.begin()
+        is_other_lock = params.is_other_lock
+        async with self._connected(profile) as visit:
+            if params.is_dry_run:
+                plan = await restore.rehearse(visit, is_other_lock=is_other_lock)
+                await steps.answer(words.summary(opened.header) | plan)
+                return
+            is_whole, report = await restore.run(visit, is_other_lock=is_other_lock)
+            listing = await visit.passcodes(is_fresh=True)
+        await self._memory.keep_listing(profile, listing, self._clock.now())
+        await self._memory.show(profile)
+        if params.registers_in_cloud:
+            report["cloud"] = await self._tell_cloud(job.lock, opened.content, steps)
+        report = words.summary(opened.header) | report
+        if is_whole:
+            await steps.prove(report)
+        else:
+            count = len(report["failed"])
+            await steps.fail(RestoreIncomplete(f"{count} items could not be put back."), report)
+
+    async def _reset(self, steps: Steps) -> None:
+        job = steps.job
+        params = params_of(job, LockReset)
+        opened = await self._shelf.open(params.backup, passphrase_of(params))
+        profile = self._locks.profiles.get(job.lock)
+        if job.state is JobState.UNKNOWN:
+            if profile is None or not await self._knows(profile):
+                await self._finish_reset(steps, opened, profile)
+                return
+            await steps.note_read_back()
+        if profile is None:
+            raise KeysRejected("The keys of this lock were retired: it was reset before.")
+        await steps.begin()
+        labels = await self._labels(job.lock)
+        wipe = Wipe(opened, params, labels=labels, profile=profile, clock=self._clock, steps=steps)
+        has_confirmed = True
+        async with self._connected(profile) as visit:
+            if params.is_dry_run:
+                await steps.answer(words.summary(opened.header) | await wipe.rehearse(visit))
+                return
+            try:
+                await wipe.run(visit)
+            except OutcomeUnknown:
+                log.warning("answer_lost", job_id=job.id, act="reset")
+                has_confirmed = False
+        steps.tell("proving", 0)
+        if not await self._knows(profile):
+            await self._finish_reset(steps, opened, profile)
+            return
+        await steps.note_read_back()
+        if has_confirmed:
+            raise LockMisunderstood("The lock said that it is wiped, and still knows its keys.")
+        raise LinkLost("The lock did not hear that it shall be wiped.")
+
+    async def _finish_reset(
+        self, steps: Steps, opened: Opened, profile: LockProfile | None
+    ) -> None:
+        """Retire the keys, then say that it is done: found without keys, it is as good as said."""
+        await self._locks.retire_keys(steps.job.lock)
+        if profile is not None:
+            await self._memory.keep_listing(profile, (), self._clock.now())
+            await self._memory.show(profile)
+        await steps.prove(
+            words.summary(opened.header)
+            | {
+                "fingerprints": words.fingerprints(opened.content.fingerprints),
+                "not_in_backup": words.not_read(opened.content),
+                "afterwards": AFTERWARDS,
+            }
+        )
+
+    async def _enrol(self, steps: Steps) -> None:
+        job = steps.job
+        params = params_of(job, LockEnrol)
+        admin_passcode = params.admin_passcode
+        profile = self._locks.profile_with(job.lock, FACTORY_KEYS)
+
+        async def knows(keys: LockKeys) -> bool:
+            return await self._knows(self._locks.profile_with(job.lock, keys))
+
+        @asynccontextmanager
+        async def setting_mode() -> AsyncIterator[SettingMode]:
+            async with self._airtime, visit_in_setting_mode(self._links, profile) as door:
+                yield door
+
+        enrol = Enrol(
+            lock=job.lock,
+            secrets=new_secrets(
+                None if admin_passcode is None else admin_passcode.digits, self._randbelow
+            ),
+            keyring=self._keyring,
+            ways=Ways(
+                knows=knows,
+                setting_mode=setting_mode,
+                use_keys=lambda keys: self._locks.put_keys(job.lock, keys),
+            ),
+            local_time=lambda: to_lock(self._clock.now(), profile.zone),
+            steps=steps,
+        )
+        await steps.begin()
+        await enrol.run()
+
+    async def _tell_cloud(self, lock: str, content: Content, steps: Steps) -> dict[str, Any]:
+        if self._register is None:
+            return {"error": "No cloud is configured."}
+        steps.tell("registering", 0)
+        return await self._register(lock, content)
+
+    async def _knows(self, profile: LockProfile) -> bool:
+        """Connect; whether the lock takes these keys. Raises what keeps it from answering."""
+        try:
+            async with self._connected(profile) as visit:
+                await visit.be_admin()
+        except KeysRejected:
+            return False
+        except CommandRefused as error:
+            if isinstance(refused(error), KeysRejected):
+                return False
+            raise
+        return True
+
+    @asynccontextmanager
+    async def _connected(self, profile: LockProfile) -> AsyncIterator[Visit]:
+        async with self._airtime, visit_lock(self._links, profile, self._clock) as visit:
+            yield visit
+
+    async def _labels(self, lock: str) -> dict[str, str]:
+        """Return the names of passcodes, unless somebody wrote the digits into one."""
+        return {
+            wish.digits: wish.label
+            for wish in await self._journal.wanted(lock)
+            if wish.digits not in wish.label
+        }
+
+
+class _Notes:
+    """What was missing when a restore began, in the lock's memory."""
+
+    def __init__(self, journal: Journal, job: Job, now: datetime) -> None:
+        self._journal = journal
+        self._job = job
+        self._now = now
+
+    async def keep_first(self, keys: Sequence[Key]) -> frozenset[Key]:
+        """Keep ``keys``, unless this job kept some before."""
+        known = await self._journal.last_known(self._job.lock, _RESTORE_NOTE)
+        if known is not None and known.value["job"] == self._job.id:
+            return frozenset((item, number) for item, number in known.value["missing"])
+        note = {"job": self._job.id, "missing": [list(key) for key in keys]}
+        await self._journal.remember_lock(self._job.lock, _RESTORE_NOTE, note, self._now)
+        return frozenset(keys)
