@@ -10,16 +10,22 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
 
 from ttlock_agent import __version__
+from ttlock_agent.backup.bench import Bench
+from ttlock_agent.backup.desk import Desk
+from ttlock_agent.backup.progress import Progress
+from ttlock_agent.backup.shelf import Shelf
+from ttlock_agent.backup.tasks import Register, Tasks
 from ttlock_agent.clock import Clock
 from ttlock_agent.config import Config
 from ttlock_agent.control.server import serve_control
@@ -49,12 +55,17 @@ from ttlock_agent.service import LockStatus, Service, Vitals
 from ttlock_agent.systemd import Notifier, watchdog_interval_s
 from ttlock_agent.vault import KeySource, Vault, load_master_key
 
+if TYPE_CHECKING:
+    from ttlock_agent.cloud.client import CloudClient
+
 log = structlog.get_logger()
 
 
 RADIO_LIMIT_S = 900.0
 """Between two signs of life of the radio: the longest waits are for a lock that is not seen (300 s
 at the most patient setting) and for an adapter on its way back."""
+BENCH_LIMIT_S = 3600.0
+"""A thousand cards at the slowest, read, written and read again, with the radio in between."""
 JOURNAL_LIMIT_S = 180.0
 """For what needs nothing but the journal, and sleeps a minute at most."""
 
@@ -67,6 +78,8 @@ class Surroundings:
     links: Callable[[Config], LinkFactory]
     notifier: Notifier = field(default_factory=Notifier.from_environment)
     random: Callable[[], float] = random.random
+    randbelow: Callable[[int], int] = secrets.randbelow
+    """For secrets: unpredictable, unlike ``random``."""
     register_secret: Callable[[str], None] = lambda _secret: None
     """Told every secret that the agent handles, so that no log shows it by accident."""
 
@@ -91,15 +104,16 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
         if settings.password is not None:
             surroundings.register_secret(settings.password)
         topics, answers = settings.topics, Answers(settings.topics)
-        locks = Locks(config, Keyring(journal), register_secret=surroundings.register_secret)
+        keyring = Keyring(journal)
+        locks = Locks(config, keyring, register_secret=surroundings.register_secret)
         await locks.load()
-        radio_alarm, deadline_alarm = Alarm(clock), Alarm(clock)
+        radio_alarm, bench_alarm, deadline_alarm = Alarm(clock), Alarm(clock), Alarm(clock)
         intake = Intake(
             journal,
             answers,
             clock,
             locks.profiles,
-            alarms=(radio_alarm, deadline_alarm),
+            alarms=(radio_alarm, bench_alarm, deadline_alarm),
             register_secret=surroundings.register_secret,
         )
         connection = MqttConnection(
@@ -121,6 +135,8 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 clock=clock,
                 register_secret=surroundings.register_secret,
             )
+        shelf = Shelf(config.agent.state_directory, journal)
+        progress = Progress(clock, bell.ring)
         service = Service(
             journal=journal,
             locks=locks,
@@ -134,24 +150,23 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 cloud=lambda: {"is_watched": False} if watch is None else watch.vitals(),
                 vault_key=key_source.value,
                 journal_set_aside=None if journal.set_aside is None else str(journal.set_aside),
-                locks={
-                    lock.id: LockStatus(
-                        address=str(lock.address), has_keys=lock.id in locks.profiles
-                    )
-                    for lock in config.locks
-                },
+                locks={lock.id: LockStatus(address=str(lock.address)) for lock in config.locks},
             ),
+            desk=Desk(shelf, journal),
+            progress=progress,
         )
+        memory = LockMemory(journal, topics, clock)
         work = Work(
             journal,
-            LockMemory(journal, topics, clock),
+            memory,
             answers,
             clock,
             on_findings=_no_findings if watch is None else watch.found,
         )
         radio_beat = heartbeats.loop("radio", limit_s=RADIO_LIMIT_S)
+        links, airtime = ObservedLinks(surroundings.links(config), radio_beat), asyncio.Lock()
         radio = Radio(
-            ObservedLinks(surroundings.links(config), radio_beat),
+            links,
             locks.profiles,
             journal=journal,
             work=work,
@@ -161,6 +176,29 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             random=surroundings.random,
             on_report=service.on_report,
             beat=radio_beat,
+            airtime=airtime,
+        )
+        bench = Bench(
+            Tasks(
+                links,
+                airtime,
+                locks=locks,
+                keyring=keyring,
+                shelf=shelf,
+                journal=journal,
+                memory=memory,
+                clock=clock,
+                randbelow=surroundings.randbelow,
+                register=None if watch is None else _registrar(config, watch.cloud),
+            ),
+            locks.profiles,
+            journal=journal,
+            answers=answers,
+            progress=progress,
+            clock=clock,
+            alarm=bench_alarm,
+            random=surroundings.random,
+            beat=heartbeats.loop("bench", limit_s=BENCH_LIMIT_S),
         )
 
         async def on_mqtt(request: IncomingRequest) -> None:
@@ -181,6 +219,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 journal, connection, wake=stack.enter_context(bell.listener()), clock=clock
             ).run,
             radio.run,
+            bench.run,
             Deadlines(
                 journal,
                 answers,
@@ -279,6 +318,20 @@ def _mqtt_vitals(state: ConnectionState) -> dict[str, str | None]:
 
 def _log_mqtt(state: ConnectionState) -> None:
     log.info("mqtt_state", status=state.status.value, error=state.error)
+
+
+def _registrar(config: Config, cloud: CloudClient) -> Register:
+    """Return what tells the cloud of restored passcodes."""
+    from ttlock_agent.backup.cloud import CloudList  # noqa: PLC0415 - as for the watch
+
+    return CloudList(
+        cloud,
+        {
+            lock.id: (lock.cloud_lock_id, lock.time_zone)
+            for lock in config.locks
+            if lock.cloud_lock_id is not None
+        },
+    ).register
 
 
 def _no_findings(_lock: str, _findings: Mapping[str, bool]) -> None:

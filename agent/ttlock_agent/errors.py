@@ -242,9 +242,9 @@ class BackupProblem(StrEnum):
     TRUNCATED = "truncated"
     DAMAGED = "damaged"
     NEWER_FORMAT = "newer_format"
-    PASSPHRASE_NEEDED = "passphrase_needed"
-    WRONG_PASSPHRASE = "wrong_passphrase"
-    PASSPHRASE_TOO_COSTLY = "passphrase_too_costly"
+    PASSPHRASE_NEEDED = "passphrase_needed"  # noqa: S105 - a name
+    WRONG_PASSPHRASE = "wrong_passphrase"  # noqa: S105 - a name
+    PASSPHRASE_TOO_COSTLY = "passphrase_too_costly"  # noqa: S105 - a name
     KEY_GONE = "key_gone"
     """Its key was destroyed, or lies in the vault of another agent."""
     OTHER_LOCK = "other_lock"

@@ -9,9 +9,11 @@ from typing import Any, Final
 import msgspec
 
 from ttlock_agent import __version__
+from ttlock_agent.backup.desk import FILE_VERBS, Desk
+from ttlock_agent.backup.progress import Progress as BenchProgress
 from ttlock_agent.clock import Clock
 from ttlock_agent.control.messages import Call, Line, Progress, Result
-from ttlock_agent.errors import ConfigError, JobError
+from ttlock_agent.errors import ConfigError, JobError, JobRejected, Rejection
 from ttlock_agent.jobs.answers import Answers, answer_body, job_body, summaries
 from ttlock_agent.jobs.bell import Bell
 from ttlock_agent.jobs.intake import Intake
@@ -23,7 +25,14 @@ from ttlock_agent.locks import Locks
 from ttlock_agent.mqtt.bridge import IncomingRequest
 from ttlock_agent.mqtt.topics import Topics
 from ttlock_agent.publication import Publication
-from ttlock_agent.requests import JobList, ParsedRequest, parse_request
+from ttlock_agent.requests import (
+    BENCH_VERBS,
+    JobList,
+    ParsedRequest,
+    canonical_content,
+    parse_request,
+    passphrase_of,
+)
 
 STATUS: Final = "status"
 KEYS_IMPORT: Final = "keys.import"
@@ -36,7 +45,6 @@ class LockStatus:
     """How a lock is doing, since this agent started."""
 
     address: str
-    has_keys: bool
     is_reachable: bool | None = None
     last_visit_at: str | None = None
     last_error: str | None = None
@@ -81,6 +89,8 @@ class Service:
         clock: Clock,
         bell: Bell,
         vitals: Vitals,
+        desk: Desk,
+        progress: BenchProgress,
     ) -> None:
         self._journal = journal
         self._locks = locks
@@ -90,6 +100,8 @@ class Service:
         self._clock = clock
         self._bell = bell
         self._vitals = vitals
+        self._desk = desk
+        self._progress = progress
         self._started_s = clock.monotonic()
 
     async def on_mqtt(self, request: IncomingRequest) -> None:
@@ -104,9 +116,13 @@ class Service:
                 correlation_data=request.correlation_data,
             )
             request_id = parsed.id
+            _refuse_passphrase(parsed)
             if isinstance(parsed.params, JobList):
                 jobs = await self._list_jobs(parsed.params)
                 answer = self._answers.listing(parsed.verb, parsed.id, jobs, reply_to)
+                await self._journal.post([answer])
+            elif (told := await self._desk.answer(parsed)) is not None:
+                answer = self._answers.told(parsed.verb, parsed.id, told, reply_to)
                 await self._journal.post([answer])
             else:
                 await self._intake.take(parsed, source="mqtt", reply_to=reply_to)
@@ -123,24 +139,42 @@ class Service:
         if call.verb == KEYS_IMPORT:
             yield Result(body=await self._import_keys(call.request))
             return
+        if call.verb in FILE_VERBS:
+            yield Result(body=await self._desk.serve_file(call.verb, call.request))
+            return
         parsed = self._parse(call.verb, bytes(call.request))
         if isinstance(parsed.params, JobList):
             yield Result(body={"jobs": summaries(await self._list_jobs(parsed.params))})
             return
+        if (told := await self._desk.answer(parsed)) is not None:
+            yield Result(body=told)
+            return
         with self._bell.listener() as news:
-            job = await self._intake.take(parsed, source="control")
+            job = await self._same_job(parsed) or await self._intake.take(parsed, source="control")
             if parsed.lock is None:
                 yield Result(body=job_body(job))
                 return
             said = ""
             while not job.is_final:
-                if (now := _stage(job)) != said:
+                step = self._progress.of(job.id)
+                if (now := f"{_stage(job)}/{step}") != said:
                     said = now
-                    yield Progress(body=job_body(job))
+                    yield Progress(body=job_body(job) | ({} if step is None else {"step": step}))
                 await news.wait()
                 news.clear()
                 job = await self._journal.job(job.id) or job
         yield Result(body=answer_body(job))
+
+    async def _same_job(self, request: ParsedRequest) -> Job | None:
+        """Return the open job of the bench that asks for the same, whatever its id.
+
+        A person who gives a command again after an interruption means the one that still runs.
+        """
+        if request.verb not in BENCH_VERBS or request.lock is None:
+            return None
+        content = canonical_content(request)
+        jobs = await self._journal.open_jobs(request.lock)
+        return next((job for job in jobs if job.params == content), None)
 
     async def _list_jobs(self, params: JobList) -> list[Job]:
         return await self._journal.recent(
@@ -172,7 +206,7 @@ class Service:
         """Return how the agent is, in one line."""
         locks = self._vitals.locks.values()
         reached = len([lock for lock in locks if lock.is_reachable])
-        keyless = len([lock for lock in locks if not lock.has_keys])
+        keyless = len(self._vitals.locks.keys() - self._locks.profiles.keys())
         counts = await self._journal.counts()
         waiting = sum(count for state, count in counts.items() if state not in FINAL_STATES)
         unknown = counts[JobState.UNKNOWN]
@@ -195,7 +229,10 @@ class Service:
             "cloud": self._vitals.cloud(),
             "vault_key": self._vitals.vault_key,
             "journal_set_aside": self._vitals.journal_set_aside,
-            "locks": {name: asdict(lock) for name, lock in self._vitals.locks.items()},
+            "locks": {
+                name: asdict(lock) | {"has_keys": name in self._locks.profiles}
+                for name, lock in self._vitals.locks.items()
+            },
             "jobs": {state.value: counts[state] for state in JobState},
             "open_jobs": [job_body(job) for job in open_jobs],
         }
@@ -207,7 +244,6 @@ class Service:
             # Without the cause, which may quote a key.
             raise ConfigError("The call does not name a lock and its keys.") from None
         await self._locks.put_keys(request.lock, decode_keys(bytes(request.keys)))
-        self._vitals.locks[request.lock].has_keys = True
         return {"lock": request.lock}
 
     def _parse(
@@ -225,6 +261,15 @@ class Service:
             known_locks=self._vitals.locks.keys(),
             is_retained=is_retained,
             correlation_id=_text(correlation_data),
+        )
+
+
+def _refuse_passphrase(request: ParsedRequest) -> None:
+    if passphrase_of(request.params) is not None:
+        raise JobRejected(
+            "A passphrase does not travel over MQTT: the broker would see it.",
+            reason=Rejection.INVALID,
+            hint="Use the command line, or a backup whose key is in the vault.",
         )
 
 

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from agent_rig import LOCK, TOPICS, Rig, rig_at
+from ttlock_agent.backup.desk import Desk
+from ttlock_agent.backup.progress import Progress
+from ttlock_agent.backup.shelf import Shelf
 from ttlock_agent.control.messages import Call, Result
 from ttlock_agent.jobs.answers import job_body
 from ttlock_agent.jobs.model import JobState
@@ -29,17 +32,21 @@ def service_of(rig: Rig) -> Service:
         cloud=dict,
         vault_key="file",
         journal_set_aside=None,
-        locks={LOCK: LockStatus(address="virtual:front-door", has_keys=True)},
+        locks={LOCK: LockStatus(address="virtual:front-door")},
     )
+    locks = Locks.__new__(Locks)  # only asked for its profiles
+    locks.profiles = {}
     return Service(
         journal=rig.journal,
-        locks=Locks.__new__(Locks),  # not asked
+        locks=locks,
         intake=rig.intake,
         answers=rig.intake._answers,
         topics=TOPICS,
         clock=rig.clock,
         bell=rig.bell,
         vitals=vitals,
+        desk=Desk(Shelf(rig.directory, rig.journal), rig.journal),
+        progress=Progress(rig.clock, rig.bell.ring),
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from ttlock_agent.backup import read
 from ttlock_agent.backup.content import (
@@ -213,8 +213,7 @@ def _end(each: SavedPasscode | SavedCard | SavedFingerprint) -> datetime | None:
     return from_window(each.valid_from, each.valid_until, UTC)[1]
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind(Generic[T]):
+class _Kind(NamedTuple, Generic[T]):
     """One list: how its items are told apart, and when two with the same identity are equal."""
 
     item: str

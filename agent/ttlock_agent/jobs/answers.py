@@ -98,7 +98,13 @@ class Answers:
         self, verb: str, request_id: str, jobs: Sequence[Job], reply_to: ReplyTo | None
     ) -> Publication:
         """Return the answer to a request for a list of jobs."""
-        body = {"id": request_id, "status": "done", "result": "done", "jobs": summaries(jobs)}
+        return self.told(verb, request_id, {"jobs": summaries(jobs)}, reply_to)
+
+    def told(
+        self, verb: str, request_id: str, told: dict[str, Any], reply_to: ReplyTo | None
+    ) -> Publication:
+        """Return the answer to a request that was served at once and is no job."""
+        body = {"id": request_id, "status": "done", "result": "done"} | told
         return self._publication(verb, body, reply_to)
 
     def rejected(

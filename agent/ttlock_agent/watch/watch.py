@@ -106,6 +106,11 @@ class GatewayWatch:
         self.trouble: CloudError | None = None
         """What kept the last look from succeeding."""
 
+    @property
+    def cloud(self) -> CloudClient:
+        """The account that is watched."""
+        return self._cloud
+
     async def run(self, news: asyncio.Event) -> None:
         """Serve until cancelled; ``news`` is set whenever jobs have moved on.
 
