@@ -53,6 +53,7 @@ class FakeBluez(BusService):
         """How many of the next connections radio noise ends while they are made."""
         self.write_types: list[str] = []
         self.has_service = True
+        self.handles = ("000d", "000f")
         self._scanners: dict[str, set[str]] = {}
         self._monitors: dict[str, set[tuple[str, str]]] = {}
         self._notified: dict[str, set[str]] = {}
@@ -192,6 +193,8 @@ class FakeBluez(BusService):
         clients.add(call.sender)
 
     async def _stop_discovery(self, call: Call) -> None:
+        if not self.objects[call.path][ADAPTER]["Powered"].value:
+            raise Refusal("NotReady", "Resource Not Ready")
         clients = self._scanners.get(call.path, set())
         if call.sender not in clients:
             raise Refusal("Failed", "No discovery started")
@@ -254,8 +257,8 @@ class FakeBluez(BusService):
             }
             self.announce(service)
             for handle, number, flags in (
-                ("000d", 0xFFF2, ["write", "write-without-response"]),
-                ("000f", 0xFFF4, ["notify"]),
+                (self.handles[0], 0xFFF2, ["write", "write-without-response"]),
+                (self.handles[1], 0xFFF4, ["notify"]),
             ):
                 characteristic = f"{service}/char{handle}"
                 self.objects[characteristic] = {
@@ -335,7 +338,7 @@ class FakeBluez(BusService):
         return path
 
     def _notify(self, device: str, data: bytes) -> None:
-        path = f"{device}/service000c/char000f"
+        path = f"{device}/service000c/char{self.handles[1]}"
         if self._notified.get(path):
             self.change(path, CHARACTERISTIC, {"Value": Variant("ay", data)})
 

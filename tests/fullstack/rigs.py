@@ -122,9 +122,11 @@ async def memory_rig(directory: Path) -> AsyncIterator[Rig]:
     is_ready = asyncio.Event()
     serving = asyncio.create_task(server.serve(factory.socket_path(address), on_ready=is_ready.set))
     await is_ready.wait()
-    yield Rig("memory", factory, address, lock)
-    serving.cancel()
-    await asyncio.wait({serving})
+    try:
+        yield Rig("memory", factory, address, lock)
+    finally:
+        serving.cancel()
+        await asyncio.wait({serving})
 
 
 @dataclass(frozen=True)
@@ -148,11 +150,13 @@ async def bluez_rig(**options: Any) -> AsyncIterator[BluezRig]:
     factory = BluezLinkFactory(**{"clock": SystemClock(), "times": FAST} | options)
     air.start()
     await bluez.start()
-    yield BluezRig("dbus", factory, MAC, air.lock, bluez, air)
-    await factory.close()
-    await release_bleak()
-    await bluez.kill()
-    await air.stop()
+    try:
+        yield BluezRig("dbus", factory, MAC, air.lock, bluez, air)
+    finally:
+        await factory.close()
+        await release_bleak()
+        await bluez.kill()
+        await air.stop()
 
 
 async def release_bleak() -> None:

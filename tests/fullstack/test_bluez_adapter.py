@@ -15,7 +15,7 @@ from .bus_service import Refusal
 from .fake_bluez import FIRST_ADDRESS
 from .rigs import MAC, SEEN_S, UNSEEN_S, BluezRig, bluez_rig, private_bus
 
-LONG_S = 50.0
+LONG_S = 120.0
 """Longer than a test may take: what ends sooner was cut short."""
 
 
@@ -142,6 +142,25 @@ async def test_switched_off_during_a_scan(dbus_rig: BluezRig) -> None:
     await scanning(dbus_rig)
     dbus_rig.bluez.set_powered(False)
     assert await connecting is AdapterProblem.POWERED_OFF
+
+
+@pytest.mark.parametrize(
+    ("happens", "expected"),
+    [
+        (lambda rig: rig.bluez.remove_adapter("hci0"), AdapterProblem.MISSING),
+        (lambda rig: rig.bluez.set_powered(False), AdapterProblem.POWERED_OFF),
+    ],
+    ids=["unplugged", "switched off"],
+)
+async def test_what_happens_while_connecting_is_named(
+    dbus_rig: BluezRig, happens: Callable[[BluezRig], None], expected: AdapterProblem
+) -> None:
+    dbus_rig.bluez.hanging.add("Connect")
+    connecting = asyncio.create_task(problem(dbus_rig, SEEN_S))
+    while "Device1.Connect" not in dbus_rig.bluez.calls:
+        await asyncio.sleep(0)
+    happens(dbus_rig)
+    assert await connecting is expected
 
 
 @pytest.mark.parametrize("wanted", ["hci1", "00:1A:7D:DA:71:99"])

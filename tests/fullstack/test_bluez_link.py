@@ -188,6 +188,21 @@ async def test_a_device_without_the_service_is_no_lock(dbus_rig: BluezRig) -> No
     assert not dbus_rig.lock.is_connected
 
 
+async def test_what_bleak_trips_over_is_a_failed_connection(dbus_rig: BluezRig) -> None:
+    """Characteristics that BlueZ replaced one by one, which bleak remembers for ever."""
+    bluez = dbus_rig.bluez
+    await (await connect(dbus_rig)).close()
+    service = f"{dbus_rig.path}/service000c"
+    for handle in bluez.handles:
+        bluez.remove(f"{service}/char{handle}")
+    del bluez.objects[service]
+    bluez.handles = ("001d", "001f")
+    for _ in range(2):  # the second time, the ladder lets BlueZ forget the device
+        with pytest.raises(ConnectFailed):
+            await connect(dbus_rig)
+    await (await connect(dbus_rig)).close()
+
+
 async def test_a_connection_of_a_killed_agent_is_ended_first(dbus_rig: BluezRig) -> None:
     dbus_rig.bluez.hold(dbus_rig.air)
     assert dbus_rig.lock.is_connected

@@ -108,6 +108,15 @@ async def test_power_that_somebody_else_switched_off_stays_off(dbus_rig: BluezRi
     assert "Properties.Set" not in dbus_rig.bluez.calls
 
 
+async def test_power_that_came_back_is_owed_no_more(dbus_rig: BluezRig) -> None:
+    for _ in range(3):
+        await fail_to_connect(dbus_rig)
+    assert dbus_rig.factory.state.recovery.power_cycle == 1
+    dbus_rig.bluez.set_powered(False)
+    with pytest.raises(AdapterUnavailable):
+        await dbus_rig.factory.connect(MAC, timeout_s=UNSEEN_S)
+
+
 async def test_a_stuck_adapter_is_helped(dbus_rig: BluezRig) -> None:
     """A scan that BlueZ believes to run for ever, until the power is cycled."""
     dbus_rig.bluez.is_stuck = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -15,8 +16,19 @@ from ttlock_agent.link import Sighting
 
 from .air import AirLock
 from .fake_bluez import DEVICE
-from .rigs import MAC, SEEN_S, UNSEEN_S, BluezRig, new_virtual_lock, paired_memory
+from .rigs import (
+    FAST,
+    MAC,
+    SEEN_S,
+    UNSEEN_S,
+    BluezRig,
+    bluez_rig,
+    new_virtual_lock,
+    paired_memory,
+)
 
+LONG_S = 120.0
+"""Longer than a test may take: what ends sooner was cut short."""
 OTHER = "AA:BB:CC:44:55:66"
 
 
@@ -106,19 +118,30 @@ async def test_passive_scanning_that_misses_news_is_given_up(dbus_rig: BluezRig)
     assert "AdvertisementMonitorManager1.RegisterMonitor" not in dbus_rig.bluez.calls
 
 
-async def test_a_connection_interrupts_background_scanning(dbus_rig: BluezRig) -> None:
-    """Its round would last longer than the test may."""
-    dbus_rig.air.is_in_range = False
+async def test_a_connection_interrupts_background_scanning(bus: object) -> None:
+    async with bluez_rig(times=replace(FAST, round_s=LONG_S)) as rig, watching(rig) as sightings:
+        rig.air.is_in_range = False
+        seeing = asyncio.ensure_future(anext(sightings))
+        while not rig.bluez.is_scanning:
+            await asyncio.sleep(0)
+        rig.air.is_in_range = True
+        link = await rig.factory.connect(MAC, timeout_s=SEEN_S)
+        await link.close()
+        seeing.cancel()
+        await asyncio.wait({seeing})
+        assert rig.bluez.clashes == []
+
+
+async def test_an_open_connection_keeps_background_scanning_away(dbus_rig: BluezRig) -> None:
+    link = await dbus_rig.factory.connect(MAC, timeout_s=SEEN_S)
+    dbus_rig.bluez.calls.clear()
     async with watching(dbus_rig) as sightings:
         seeing = asyncio.ensure_future(anext(sightings))
-        while not dbus_rig.bluez.is_scanning:
-            await asyncio.sleep(0)
-        dbus_rig.air.is_in_range = True
-        link = await dbus_rig.factory.connect(MAC, timeout_s=SEEN_S)
-        assert not dbus_rig.bluez.is_scanning
+        for _ in range(20):
+            await link.write(b"x")
+        assert set(dbus_rig.bluez.calls) == {"GattCharacteristic1.WriteValue"}
         await link.close()
         assert (await seeing).address == MAC
-    assert dbus_rig.bluez.clashes == []
 
 
 async def test_watching_outlives_an_adapter_that_is_gone_for_a_while(dbus_rig: BluezRig) -> None:

@@ -121,7 +121,7 @@ class BluezLinkFactory:
             try:
                 link = await self._connect(address, timeout_s)
             except LinkError as error:
-                if self._may_be_the_adapter(error):
+                if address not in self._open and self._may_be_the_adapter(error):
                     await self._ladder.failed(address, may_power_cycle=not self._open)
                 raise
             self._ladder.worked()
@@ -177,7 +177,7 @@ class BluezLinkFactory:
         deadline_s = self._clock.monotonic() + timeout_s
         adapter, snapshot = await self._examine()
         path = adapter.device_path(address)
-        if path in self._open:
+        if address in self._open:
             raise ConnectFailed("The agent itself is connected to this lock.")
         if path in snapshot.connected:
             # Of an agent that was killed: BlueZ keeps it, and a connected lock does not advertise.
@@ -186,8 +186,8 @@ class BluezLinkFactory:
         heard = await self._find(adapter, address, timeout_s)
         at_close = ExitStack()
         at_close.enter_context(self._airtime.claimed())
-        self._open.add(path)
-        at_close.callback(self._open.discard, path)
+        self._open.add(address)
+        at_close.callback(self._open.discard, address)
         try:
             return await open_link(
                 heard.device,
@@ -279,6 +279,7 @@ class BluezLinkFactory:
             await self._examine()
         except AdapterUnavailable as known:
             return known
+        log.info("bluetooth_scan_failed", error=type(error).__name__, detail=str(error))
         named = unavailable(problem_of(error) or AdapterProblem.STUCK)
         self._note(named.reason)
         return named

@@ -14,8 +14,13 @@ from dbus_fast.errors import AuthError, DBusFastError
 
 from ttlock_agent.errors import AdapterProblem, AdapterUnavailable
 
-RADIO_ERRORS: Final = (BleakError, DBusFastError, OSError, EOFError)
-"""All that bleak and the bus below it raise; time-outs are ``OSError``, a dead bus ``EOFError``."""
+RADIO_ERRORS: Final = (
+    BleakError, DBusFastError, OSError, EOFError, LookupError, AttributeError, AssertionError,
+)  # fmt: skip
+"""All that bleak and the bus below it raise; time-outs are ``OSError``, a dead bus ``EOFError``.
+
+The last three are what bleak trips with over objects that BlueZ takes away under it.
+"""
 
 _REASONS: Final = {
     BleakBluetoothNotAvailableReason.NO_BLUETOOTH: AdapterProblem.MISSING,

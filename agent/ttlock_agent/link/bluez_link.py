@@ -172,6 +172,7 @@ async def open_link(
         with at_close:
             await _disconnect(client, limit_s=times.close_s)
         if isinstance(error, RADIO_ERRORS):
+            log.info("bluetooth_connect_failed", error=type(error).__name__, detail=str(error))
             raise ConnectFailed("The lock advertises, and no connection came about.") from error
         raise
     return BluezLink(client, write, inbox, is_answered=is_answered, times=times, at_close=at_close)
