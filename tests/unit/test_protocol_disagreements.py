@@ -37,3 +37,6 @@ def test_each_quirk_reverses_one_decision() -> None:
 
 def test_default_quirks_are_those_of_an_ordinary_lock() -> None:
     assert Quirks() == NO_QUIRKS
+    switched_on = [name for name, value in dataclasses.asdict(NO_QUIRKS).items() if value is True]
+    assert switched_on == ["mirrors_header"]
+    assert NO_QUIRKS.client_token == b"SCIENER"

@@ -63,6 +63,11 @@ def test_a_seed_has_its_range(seed: int) -> None:
         masking.mask(b"1", seed)
 
 
+@pytest.mark.parametrize("seed", [1, 127])
+def test_the_ends_of_the_range_are_seeds(seed: int) -> None:
+    assert masking.unmask(masking.mask(b"135790", seed)) == b"135790"
+
+
 def test_only_ascii_is_masked() -> None:
     with pytest.raises(LocalProtocolError):
         masking.mask_text("ß", 1)

@@ -26,7 +26,15 @@ from ttlock_protocol.messages.fingerprints import (
 )
 from ttlock_protocol.messages.learning import LearnStatus
 from ttlock_protocol.messages.log import UNREAD, GetLog
-from ttlock_protocol.messages.operate import GetState, OperationPush, State, Unlock, Unlocked
+from ttlock_protocol.messages.operate import (
+    GetState,
+    Lock,
+    Locked,
+    OperationPush,
+    State,
+    Unlock,
+    Unlocked,
+)
 from ttlock_protocol.messages.pairing import AddAdmin, AesKey, GetAesKey, Hello, HelloAnswered
 from ttlock_protocol.messages.passage import ClearPassageEntries
 from ttlock_protocol.messages.passcodes import (
@@ -166,6 +174,14 @@ def test_somebody_elses_unlocking_is_a_push() -> None:
     assert isinstance(event, Push)
     assert isinstance(event.message, Unlocked)
     assert isinstance(heard(session, "4701"), Replied)
+
+
+def test_somebody_elses_locking_is_a_push() -> None:
+    session = session_after(Lock(proof=1, unique_id=0x65920080))
+    event = heard(session, "58" + UNLOCKED_BY_OTHERS[2:])
+    assert isinstance(event, Push)
+    assert isinstance(event.message, Locked)
+    assert isinstance(heard(session, "58015700bc614e659200801a030e091e00"), Replied)
 
 
 def test_a_garbled_push_is_a_stray() -> None:

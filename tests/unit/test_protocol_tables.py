@@ -1,5 +1,6 @@
 """Tables of the reference, written down a second time: numbers, authentication, repeats, tails."""
 
+import dataclasses
 from enum import IntEnum
 from typing import Any
 
@@ -8,16 +9,22 @@ import pytest
 from ttlock_protocol.errors import Refusal
 from ttlock_protocol.features import Feature
 from ttlock_protocol.frame import Version
+from ttlock_protocol.keyfiles import ImportedKey
+from ttlock_protocol.keys import LockKeys
 from ttlock_protocol.message import Auth, Opcode, Request, requests
+from ttlock_protocol.messages.cards import CardRecord
 from ttlock_protocol.messages.device import DeviceText
+from ttlock_protocol.messages.fingerprints import FingerprintRecord
 from ttlock_protocol.messages.learning import LearnStatus
 from ttlock_protocol.messages.log import LogPage, LogRecord, LogType
 from ttlock_protocol.messages.operate import BoltState
+from ttlock_protocol.messages.pairing import OfflineSeed
 from ttlock_protocol.messages.passage import PassageKind
-from ttlock_protocol.messages.passcodes import CycleDays, PasscodeType, check_digits
+from ttlock_protocol.messages.passcodes import CycleDays, PasscodeRecord, PasscodeType, check_digits
 from ttlock_protocol.messages.rare import Button
 from ttlock_protocol.messages.schedules import CredentialKind
 from ttlock_protocol.messages.settings import Switch
+from ttlock_protocol.procedures import Enrolment, NewSecrets
 
 ALL: dict[str, type[Request[Any]]] = {
     kind.__name__: kind for kinds in requests().values() for kind in kinds
@@ -130,6 +137,29 @@ NUMBERS: dict[type[IntEnum], str] = {
     Button: "0 STOP 1 UNLOCK 2 LOCK 4 PAUSE 8 HOLD",
     DeviceText: """1 MODEL 2 HARDWARE 3 FIRMWARE 4 PRODUCED 7 NB_OPERATOR 8 NB_NODE_ID
         9 NB_CARD_NUMBER 12 PASSCODE_KEY_NUMBER 13 CAMERA_SERIAL 14 UUID 15 AUTH_CODE""",
+    LogType: """1 APP_UNLOCK 3 SERVER_UNLOCK 4 PASSCODE_UNLOCK 5 PASSCODE_CHANGED_AT_KEYPAD
+        6 PASSCODE_DELETED_AT_KEYPAD 7 WRONG_PASSCODE 8 PASSCODES_CLEARED_AT_KEYPAD
+        9 PASSCODE_PUSHED_OUT 10 ERASE_PASSCODE_USED 11 PASSCODE_OUT_OF_WINDOW 12 PASSCODE_NO_SPACE
+        13 PASSCODE_BLACKLISTED 14 REBOOTED 15 CARD_ADDED 16 CARDS_CLEARED 17 CARD_UNLOCK
+        18 CARD_DELETED 19 WRISTBAND_UNLOCK 20 FINGERPRINT_UNLOCK 21 FINGERPRINT_ADDED
+        22 FINGERPRINT_OUT_OF_WINDOW 23 FINGERPRINT_DELETED 24 FINGERPRINTS_CLEARED 25 CARD_REFUSED
+        26 APP_LOCK 27 KEY_UNLOCK 28 GATEWAY_UNLOCK 29 FORCED 30 DOOR_CLOSED 31 DOOR_OPENED
+        32 WENT_OUT 33 FINGERPRINT_LOCK 34 PASSCODE_LOCK 35 CARD_LOCK 36 KEY_LOCK 37 REMOTE_CONTROL
+        38 PASSCODE_REVERSE_LOCKED 39 CARD_REVERSE_LOCKED 40 FINGERPRINT_REVERSE_LOCKED
+        41 APP_REVERSE_LOCKED 50 HIGH_TEMPERATURE_UNLOCK 51 CARD_BLACKLISTED 52 APP_DEAD_LOCK
+        55 KEY_FOB 56 WIRELESS_KEYPAD 57 QR_CODE_UNLOCK 58 QR_CODE_REFUSED 61 QR_CODE_LOCK
+        62 QR_CODE_REVERSE_LOCKED 64 DOOR_LEFT_OPEN 67 FACE_UNLOCK 68 FACE_REVERSE_LOCKED
+        69 FACE_LOCK 70 FACE_ADDED 71 FACE_OUT_OF_WINDOW 72 FACE_DELETED 73 FACES_CLEARED
+        74 CPU_CARD_REFUSED 75 AUTHORISED_APP_UNLOCK 76 AUTHORISED_GATEWAY_UNLOCK
+        77 DOUBLE_AUTHENTICATION_KEY 78 DOUBLE_AUTHENTICATION_PASSCODE
+        79 DOUBLE_AUTHENTICATION_FINGERPRINT 80 DOUBLE_AUTHENTICATION_CARD
+        81 DOUBLE_AUTHENTICATION_FACE 82 DOUBLE_AUTHENTICATION_FOB 83 DOUBLE_AUTHENTICATION_PALM
+        84 PALM_UNLOCK 85 PALM_REVERSE_LOCKED 86 PALM_LOCK 87 PALM_ADDED 88 PALM_REFUSED
+        89 PALM_DELETED 90 PALMS_CLEARED 91 CARD_FAILED 92 ADMIN_PASSCODE_UNLOCK 93 PASSCODE_ADDED
+        94 THIRD_PARTY_UNLOCK 95 THIRD_PARTY_LOCK 96 THIRD_PARTY_REVERSE_LOCKED
+        97 THIRD_PARTY_OUT_OF_WINDOW 98 THIRD_PARTY_DOUBLE_AUTHENTICATION 99 THIRD_PARTY_ADDED
+        100 THIRD_PARTY_DELETED 101 THIRD_PARTY_CLEARED 107 VENDOR_SPECIFIC 111 LOW_BATTERY_UNLOCK
+        115 HIGH_TEMPERATURE_ALARM 116 FIRE_ALARM 249 NFC_QUERY""",
     Switch: """1 TAMPER_ALERT 2 RESET_BUTTON 4 PRIVACY_LOCK 16 UNLOCK_DIRECTION_LEFT
         32 PASSAGE_AUTO_UNLOCK 128 WIFI_POWER_SAVING""",
 }
@@ -165,6 +195,32 @@ SOME_FEATURES = {
     "PROOF_CAPTURE": 126,
 }
 """Those that something in this project decides by."""
+
+
+SECRET = """admin_secret unlock_key challenge proof key passcode new_passcode original_passcode
+other_passcode card_number fingerprint credential seeds seed secret aes_key admin_passcode"""
+OPEN = {("LogRecord", "key")}
+"""Fields that share the name of a secret and are none: the number of a key on a remote control."""
+HOLDERS: list[type] = [
+    *ALL.values(),
+    *{kind.response_type for kind in ALL.values()},
+    PasscodeRecord,
+    CardRecord,
+    FingerprintRecord,
+    LogRecord,
+    OfflineSeed,
+    LockKeys,
+    NewSecrets,
+    Enrolment,
+    ImportedKey,
+]
+
+
+@pytest.mark.parametrize("holder", HOLDERS, ids=lambda each: each.__name__)
+def test_no_secret_is_in_a_representation(holder: type) -> None:
+    for field in dataclasses.fields(holder):
+        if field.name in SECRET.split() and (holder.__name__, field.name) not in OPEN:
+            assert not field.repr, field.name
 
 
 def test_every_request_belongs_to_its_command() -> None:
