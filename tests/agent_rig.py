@@ -7,7 +7,7 @@ directory, which is what SIGKILL leaves, with the same lock.
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -216,6 +216,8 @@ class Rig:
     tasks: list[asyncio.Task[None]]
     reports: list[Report] = field(default_factory=list)
     findings: dict[str, bool] = field(default_factory=dict)
+    heed: Callable[[str, Mapping[str, bool]], None] = lambda _lock, _findings: None
+    """Whoever wants to hear of findings, too."""
 
     async def ask(self, verb: str, /, *, source: str = "mqtt", **params: Any) -> Job:
         """Have a request taken, as if it came over MQTT."""
@@ -267,6 +269,20 @@ class Rig:
     async def done(self, *jobs: Job) -> list[Job]:
         return [await self.final(job) for job in jobs]
 
+    async def visits(self, number: int) -> None:
+        """Wait, without moving time, until so many visits have ended."""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(self.reports) < number:
+                await self.journal.counts()  # lets the journal's thread, and so the radio, go on
+
+    async def events(self) -> list[dict[str, Any]]:
+        """What was told of the lock, oldest first."""
+        return [
+            json.loads(entry.publication.payload)
+            for entry in await self.journal.outbox(limit=1000)
+            if entry.publication.topic == TOPICS.lock_event(LOCK)
+        ]
+
     def _is_pausing(self, job: Job) -> bool:
         return job.not_before_at is not None and job.not_before_at > self.clock.now()
 
@@ -313,12 +329,17 @@ async def start_rig(
     )
     deadlines = Deadlines(journal, answers, clock, alarms[1])
     rig = Rig(directory, clock, door, journal, intake, deadlines, bell, [])
+
+    def on_findings(lock: str, findings: Mapping[str, bool]) -> None:
+        rig.findings.update(findings)
+        rig.heed(lock, findings)
+
     work = Work(
         journal,
         LockMemory(journal, TOPICS, clock),
         answers,
         clock,
-        on_findings=lambda _lock, findings: rig.findings.update(findings),
+        on_findings=on_findings,
     )
 
     async def on_report(report: Report) -> None:

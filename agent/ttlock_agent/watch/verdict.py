@@ -27,12 +27,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayView:
-    """What the cloud says of one gateway of the lock."""
+    """What the cloud says of one gateway; ``heard_lock_at`` is missing if that was long ago."""
 
     name: str
     is_online: bool
-    heard_lock_at: datetime | None
-    rssi_dbm: int | None
+    heard_lock_at: datetime | None = None
+    rssi_dbm: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,8 @@ class Evidence:
 
     ``listed`` passcodes stand in the cloud's list and should be in the lock by now. Of those,
     ``delivered`` were in the lock before the agent did anything, ``missing`` were not, and the rest
-    has not been looked up yet.
+    has not been looked up yet. ``gateways`` are those that the cloud counts as near, else all of
+    the account.
     """
 
     listed: int
@@ -95,11 +96,10 @@ def sentence(verdict: Verdict, evidence: Evidence) -> str:
             clock = _clock(evidence.clock_error_s)
             return f"{lists} as delivered and {names} as online, but {lacks}{clock}{act}."
         case Verdict.CANNOT_HEAR_LOCK:
-            names = _names(evidence.online)
-            deaf = f"{names} has not heard the lock for half an hour"
+            deaf = f"{_none_of(evidence.online, 'has')} heard the lock for half an hour"
             return f"{lists}, but {deaf}, and {lacks}{act}."
         case Verdict.OFFLINE:
-            return f"{lists}, but {_names(evidence.gateways)} is offline, and {lacks}{act}."
+            return f"{lists}, but {_none_of(evidence.gateways, 'is')} online, and {lacks}{act}."
         case Verdict.CLOUD_ONLY_RECORD:
             return f"{lists}, but no gateway serves this lock, and {lacks}{act}."
         case Verdict.UNKNOWN:
@@ -108,6 +108,13 @@ def sentence(verdict: Verdict, evidence: Evidence) -> str:
 
 def _count(number: int) -> str:
     return "1 passcode" if number == 1 else f"{number} passcodes"
+
+
+def _none_of(gateways: Sequence[GatewayView], verb: str) -> str:
+    """Say that something is so of no gateway: all of an account's may be meant."""
+    if len(gateways) == 1:
+        return f"{_names(gateways)} {verb} not"
+    return f"none of the {len(gateways)} gateways {verb}"
 
 
 def _names(gateways: Sequence[GatewayView]) -> str:

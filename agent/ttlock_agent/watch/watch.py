@@ -17,7 +17,13 @@ import structlog
 
 from ttlock_agent.clock import Clock
 from ttlock_agent.cloud.client import CloudClient
-from ttlock_agent.cloud.models import CloudPasscode, Gateway, PasscodeKind, PasscodeStatus
+from ttlock_agent.cloud.models import (
+    CloudPasscode,
+    Gateway,
+    LockGateway,
+    PasscodeKind,
+    PasscodeStatus,
+)
 from ttlock_agent.errors import CloudError, JobRejected, JournalError
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.memory import CLOCK
@@ -155,7 +161,7 @@ class GatewayWatch:
 
     async def look(self) -> None:
         """Ask the cloud about every lock once; raises ``CloudError``."""
-        online = {gateway.gateway_id: gateway for gateway in await self._cloud.gateways()}
+        all_gateways = {gateway.gateway_id: gateway for gateway in await self._cloud.gateways()}
         for lock in self._locks:
             view = self._views.setdefault(lock.id, _View(lock=lock, looked_at=self._clock.now()))
             view.listed = [
@@ -163,14 +169,11 @@ class GatewayWatch:
                 for passcode in await self._cloud.list_passcodes(lock.cloud_id)
                 if self._should_be_held(passcode)
             ]
-            view.gateways = [
-                GatewayView(
-                    name=gateway.name,
-                    is_online=_is_online(online.get(gateway.gateway_id)),
-                    heard_lock_at=gateway.rssi_updated_at,
-                    rssi_dbm=gateway.rssi_dbm,
-                )
-                for gateway in await self._cloud.gateways_of_lock(lock.cloud_id)
+            near = await self._cloud.gateways_of_lock(lock.cloud_id)
+            view.gateways = [_near(gateway, all_gateways) for gateway in near] or [
+                # The cloud has forgotten which of them it was.
+                GatewayView(name=gateway.name, is_online=gateway.is_online)
+                for gateway in all_gateways.values()
             ]
             view.looked_at = self._clock.now()
 
@@ -294,8 +297,14 @@ def _entry_prefix(passcode: CloudPasscode) -> str:
     return f"cloud-{passcode.passcode_id}-"
 
 
-def _is_online(gateway: Gateway | None) -> bool:
-    return gateway is not None and gateway.is_online
+def _near(gateway: LockGateway, all_gateways: Mapping[int, Gateway]) -> GatewayView:
+    known = all_gateways.get(gateway.gateway_id)
+    return GatewayView(
+        name=gateway.name,
+        is_online=known is not None and known.is_online,
+        heard_lock_at=gateway.rssi_updated_at,
+        rssi_dbm=gateway.rssi_dbm,
+    )
 
 
 def _request(request_id: str, lock: str, passcode: CloudPasscode) -> ParsedRequest:
