@@ -14,8 +14,9 @@ from pathlib import Path
 
 import structlog
 
-from tests.bench.figures import Figure, plain, table
 from ttlock_agent.logs import bound_logger
+
+from .figures import Figure, plain, table
 
 BENCHES = {
     "codec": "frames encoded and decoded, against AES and checksum alone",
@@ -29,52 +30,53 @@ BENCHES = {
 }
 
 Bench = Callable[[Path], list[Figure]]
-"""Takes a directory of its own, on a real disk."""
+"""Takes a directory of its own on a real disk, beside those of the others."""
 
 
 def main() -> int:
-    names = _names()
+    names, is_json = _arguments()
     structlog.configure(
         wrapper_class=bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    is_json = "--json" in sys.argv
     exceeded = []
-    for name in names:
-        since = time.monotonic()
-        figures = _run(name)
-        exceeded += [f"{name}: {each.name}" for each in figures if not each.is_within]
-        if is_json:
-            for figure in figures:
-                print(json.dumps(plain(name, figure)), flush=True)
-        else:
-            print(table(f"{name}: {BENCHES[name]}", figures))
-            print(f"({time.monotonic() - since:.0f} s)\n", flush=True)
+    # Not the default directory, which may be in memory: commits would cost nothing there.
+    with tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as directory:
+        for name in names:
+            since = time.monotonic()
+            figures = _run(name, Path(directory) / name)
+            exceeded += [f"{name}: {each.name}" for each in figures if not each.is_within]
+            if is_json:
+                for figure in figures:
+                    print(json.dumps(plain(name, figure)), flush=True)
+            else:
+                print(table(f"{name}: {BENCHES[name]}", figures))
+                print(f"({time.monotonic() - since:.0f} s)\n", flush=True)
     for each in exceeded:
         print(f"Over its limit: {each}", file=sys.stderr)
     return 1 if exceeded else 0
 
 
-def _names() -> list[str]:
+def _arguments() -> tuple[list[str], bool]:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
-        epilog="; ".join(f"{name}: {what}" for name, what in BENCHES.items()),
+        description="Prints figures as ratios; exits 1 when one is over its limit.",
+        epilog="Benchmarks: " + "; ".join(f"{name}: {what}" for name, what in BENCHES.items()),
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="which to run (default: all)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    names: list[str] = parser.parse_args().names
-    for name in names:
+    arguments = parser.parse_args()
+    for name in arguments.names:
         if name not in BENCHES:
             parser.error(f"there is no benchmark {name!r}; there are {', '.join(BENCHES)}")
-    return names or list(BENCHES)
+    return arguments.names or list(BENCHES), arguments.json
 
 
-def _run(name: str) -> list[Figure]:
-    module = importlib.import_module(f"tests.bench.{name.replace('-', '_')}")
+def _run(name: str, directory: Path) -> list[Figure]:
+    module = importlib.import_module(f".{name.replace('-', '_')}", __package__)
     bench: Bench = module.run
-    # Not the default directory, which may be in memory: commits would cost nothing there.
-    with tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as directory:
-        return bench(Path(directory))
+    directory.mkdir()
+    return bench(directory)
 
 
 if __name__ == "__main__":

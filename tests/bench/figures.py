@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from .measure import Comparison
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
@@ -41,6 +43,21 @@ def held_against(
     ratio = value / floor if floor else None
     return Figure(
         name=name, value=value, unit=unit, floor=floor, against=against, ratio=ratio, **more
+    )
+
+
+def compared(
+    name: str, found: Comparison, unit: str, against: str, *, scale: float = 1.0, **more: Any
+) -> Figure:
+    """Return the figure of two times measured in turns; ``scale`` makes ``unit`` of seconds."""
+    return Figure(
+        name=name,
+        value=found.ours * scale,
+        unit=unit,
+        floor=found.floor * scale,
+        against=against,
+        ratio=found.ratio,
+        **more,
     )
 
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import yaml
 
-from tests.bench.near import KEYS, ZONE
 from ttlock_agent.app import Surroundings, run_agent
 from ttlock_agent.clock import SystemClock
 from ttlock_agent.config import load_config
 from ttlock_agent.control.client import call
 from ttlock_agent.control.messages import Result
 from ttlock_agent.errors import ControlUnavailable
+from ttlock_agent.jobs.housekeeping import Housekeeper
 from ttlock_agent.jobs.model import JobState, Move, NewJob
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.verbs import deadline_of, wish_of
@@ -31,8 +31,12 @@ from ttlock_agent.link import LinkFactory
 from ttlock_agent.requests import canonical_content, parse_request
 from ttlock_agent.vault import Vault, load_master_key
 
+from .near import KEYS, ZONE
+
 AGENT_ID = "bench"
 POLL_S = 0.02
+BATCH = 100
+"""Jobs of the history that are written at once, and between two rounds of housekeeping."""
 WORK_LIMIT_S = 60.0
 
 
@@ -80,10 +84,6 @@ class Household:
         """Return the opening of the journal while no agent has it."""
         vault = Vault(load_master_key(self.state, None))
         return Journal.open(self.state, vault, clock)
-
-    def inherit(self, other: Household) -> None:
-        """Take over the history of another household of the same locks."""
-        shutil.copytree(other.state, self.state, dirs_exist_ok=True)
 
     def ask(self, verb: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ask the running agent, and return its last word; blocking."""
@@ -180,25 +180,38 @@ async def queue(journal: Journal, request: dict[str, Any], now: datetime) -> str
     return accepted.job.id
 
 
-async def write_history(household: Household, jobs: int) -> None:
-    """Give the journal ``jobs`` stays of guests that are over, spread over the last year.
+async def with_history(household: Household, jobs: int) -> None:
+    """Give the journal of a household ``jobs`` stays of guests, all of its first lock.
 
-    As the agent leaves them: accepted, sent, proved, and the wish in place.
+    What was written once is copied for other households of the same run.
     """
-    locks = list(household.locks)
+    written = household.directory.parent.parent / f"history-{jobs}"
+    if not written.exists():
+        await _write_history(household, jobs)
+        shutil.copytree(household.state, written)
+    shutil.copytree(written, household.state, dirs_exist_ok=True)
+
+
+async def _write_history(household: Household, jobs: int) -> None:
+    """Write stays that are over, spread over the last year, as the agent leaves them."""
+    lock = next(iter(household.locks))
     start = datetime.now(UTC) - timedelta(days=365)
     clock = SettableClock(start)
     async with await household.open_journal(clock) as journal:
         # Nobody needs this past after a power cut, and it would take a minute to write.
         await journal._database.read(lambda c: c.execute("PRAGMA synchronous = OFF"))
-        for number in range(jobs):
-            clock.set(start + timedelta(days=360) * number / jobs)
-            lock = locks[number % len(locks)]
-            request = add_request(f"history-{number}", lock, f"8{number:07}", now=clock.now())
-            job = await queue(journal, request, clock.now())
-            await journal.move(job, Move(to=JobState.WORKING, is_sent=True))
+        housekeeper = Housekeeper(journal, clock)
+        for first in range(0, jobs, BATCH):
+            batch = []
+            for number in range(first, min(first + BATCH, jobs)):
+                clock.set(start + timedelta(days=360) * number / jobs)
+                request = add_request(f"history-{number}", lock, f"8{number:07}", now=clock.now())
+                batch.append(await queue(journal, request, clock.now()))
+            await journal.move_many(dict.fromkeys(batch, Move(to=JobState.WORKING, is_sent=True)))
             result = {"proof_at": clock.now().isoformat(), "was_there": False}
-            await journal.move(job, Move(to=JobState.PROVED, result=result))
+            proved = Move(to=JobState.PROVED, result=result)
+            await journal.move_many(dict.fromkeys(batch, proved))
+            await housekeeper.tidy()
         await journal.sweep()
 
 

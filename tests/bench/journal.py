@@ -8,12 +8,13 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench.figures import Figure
-from tests.bench.household import Household, add_request, queue
-from tests.bench.measure import Comparison, compare, seconds_per_call
 from ttlock_agent.clock import SystemClock
 from ttlock_agent.jobs.model import JobState, Move, WaitReason
 from ttlock_agent.jobs.store import Journal
+
+from .figures import Figure, compared
+from .household import Household, add_request, queue
+from .measure import compare, seconds_per_call
 
 ROUNDS = 15
 COMMITS = 50
@@ -55,20 +56,17 @@ def run(directory: Path) -> list[Figure]:
             against="bare commits of the same rows",
             ratio=single.ratio,
         ),
-        _each(f"{BATCH} transitions in one commit, each", batch, "the same rows in one commit"),
-        _each(f"{BATCH} open jobs read, each", reading, "the same rows"),
+        compared(
+            f"{BATCH} transitions in one commit, each",
+            batch,
+            "us",
+            "the same rows in one commit",
+            scale=1e6 / BATCH,
+        ),
+        compared(
+            f"{BATCH} open jobs read, each", reading, "us", "the same rows", scale=1e6 / BATCH
+        ),
     ]
-
-
-def _each(name: str, found: Comparison, against: str) -> Figure:
-    return Figure(
-        name=name,
-        value=found.ours / BATCH * 1e6,
-        unit="us",
-        floor=found.floor / BATCH * 1e6,
-        against=against,
-        ratio=found.ratio,
-    )
 
 
 async def _open(household: Household) -> tuple[Journal, list[str]]:

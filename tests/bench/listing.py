@@ -13,9 +13,8 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from tests.bench.figures import Figure, held_against
-from tests.bench.measure import Comparison, compare, looked_at_again
-from tests.bench.near import KEYS, ZONE, NearLinks, awake, memory
+from Crypto.Cipher import AES  # noqa: TID251 - the floor is the cipher itself
+
 from ttlock_agent.clock import SystemClock
 from ttlock_agent.lock.visit import LockProfile, Visit, visit_lock
 from ttlock_protocol.checksum import crc8
@@ -23,7 +22,9 @@ from ttlock_protocol.frame import Frame, FrameDecoder
 from ttlock_protocol.message import Auth
 from ttlock_protocol.procedures import list_cards
 
-from Crypto.Cipher import AES  # noqa: TID251  # isort: skip - the floor is the cipher itself
+from .figures import Figure, compared
+from .measure import compare, looked_at_again
+from .near import KEYS, ZONE, NearLinks, awake, memory
 
 ADDRESS = "virtual:near"
 PROFILE = LockProfile(
@@ -58,29 +59,22 @@ def run(_: Path) -> list[Figure]:
             frames = runner.run(_frames(name, SHORT, listing))
             floor = compare(ROUNDS, long, partial(_raw_seconds_per_page, frames, SHORT))
             figures.append(
-                held_against(
+                compared(
                     f"{records} {name}, whole list",
-                    floor.ours * (records + 1) * 1e3,
+                    floor,
                     "ms",
-                    floor.floor * (records + 1) * 1e3,
                     "AES and checksum of the frames, both sides",
+                    scale=(records + 1) * 1e3,
                 )
             )
             growth = looked_at_again(partial(compare, ROUNDS, long, short), LIMIT)
-            figures.append(_growth(name, records, growth))
+            against = f"the same in a list of {SHORT}"
+            figures.append(
+                compared(
+                    f"{records} {name}, per record", growth, "us", against, scale=1e6, limit=LIMIT
+                )
+            )
     return figures
-
-
-def _growth(name: str, records: int, found: Comparison) -> Figure:
-    return Figure(
-        name=f"{records} {name}, per record",
-        value=found.ours * 1e6,
-        unit="us",
-        floor=found.floor * 1e6,
-        against=f"per record of {SHORT}",
-        ratio=found.ratio,
-        limit=LIMIT,
-    )
 
 
 def _seconds_per_page(runner: asyncio.Runner, name: str, records: int, listing: List) -> float:

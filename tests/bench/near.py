@@ -1,6 +1,6 @@
 """A lock at no distance: the agent's link port with a virtual lock right behind it.
 
-Nothing waits and nothing is lost, so what is measured is the code on both sides.
+Nothing is lost, and nothing waits unless told to, so what is measured is the code on both sides.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ KEYS = LockKeys(
     unlock_key=55667788,
 )
 ZONE = ZoneInfo("Europe/Berlin")
-FROM = datetime(2026, 7, 1, 15, 0)
-UNTIL = datetime(2026, 7, 8, 11, 0)
+FROM = datetime(2026, 7, 1, 15, 0)  # noqa: DTZ001 - lock-local
+UNTIL = datetime(2026, 7, 8, 11, 0)  # noqa: DTZ001 - lock-local
 
 
 def memory(*, passcodes: int = 0, cards: int = 0) -> Memory:
@@ -61,8 +61,9 @@ def awake(lock: Memory) -> VirtualLock:
 class NearLink:
     """One connection; keeps what went over it."""
 
-    def __init__(self, lock: VirtualLock) -> None:
+    def __init__(self, lock: VirtualLock, delay_s: float) -> None:
         self._lock = lock
+        self._delay_s = delay_s
         self._notifications: deque[bytes] = deque()
         self.said: list[bytes] = []
         self.heard: list[bytes] = []
@@ -73,6 +74,8 @@ class NearLink:
 
     async def read(self) -> bytes:
         if not self._notifications:
+            if self._delay_s:
+                await asyncio.sleep(self._delay_s)
             for output in self._lock.take_outputs():
                 if not isinstance(output, Notify):
                     raise LinkLost("The lock hung up.")
@@ -93,11 +96,15 @@ class NearLink:
 
 
 class NearLinks:
-    """A link factory for locks by address; ``links`` are all connections that were made."""
+    """A link factory for locks by address.
+
+    ``links`` are all connections that were made; in those to come an answer takes ``delay_s``.
+    """
 
     def __init__(self, locks: Mapping[str, VirtualLock]) -> None:
         self._locks = locks
         self.links: list[NearLink] = []
+        self.delay_s = 0.0
 
     async def connect(self, address: str, *, timeout_s: float) -> NearLink:
         lock = self._locks[address]
@@ -105,7 +112,7 @@ class NearLinks:
             lock.connect(datetime.now(UTC))
         except NotConnectable as error:
             raise ConnectFailed("The lock is taken.") from error
-        self.links.append(NearLink(lock))
+        self.links.append(NearLink(lock, self.delay_s))
         return self.links[-1]
 
     async def sightings(self) -> AsyncIterator[Sighting]:

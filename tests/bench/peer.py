@@ -21,9 +21,7 @@ class Peer:
     def __init__(self, port: int, *, listens_to: str) -> None:
         self.arrived: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
         subscribed = threading.Event()
-        self._client = paho.Client(
-            CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5
-        )
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         self._client.on_connect = lambda *_: self._client.subscribe(listens_to, qos=1)
         self._client.on_subscribe = lambda *_: subscribed.set()
         self._client.on_message = lambda _client, _data, message: self.arrived.put(

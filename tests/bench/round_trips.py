@@ -9,13 +9,14 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.figures import Figure, held_against
-from tests.bench.household import Household, add_request, agent, are_settled, queue, unique, until
-from tests.bench.near import NearLinks, awake, memory, requests_in
 from ttlock_agent.clock import SystemClock
 from ttlock_protocol.messages.auth import CheckAdmin, CheckRandom
 from ttlock_protocol.messages.clock import GetClock
 from ttlock_protocol.messages.passcodes import AddPasscode, GetPasscodes
+
+from .figures import Figure, held_against
+from .household import Household, add_request, agent, are_settled, queue, unique, until
+from .near import NearLinks, awake, memory, requests_in
 
 LOCK = "front-door"
 ADDRESS = "virtual:near"
@@ -35,7 +36,7 @@ class Term:
 def run(directory: Path) -> list[Figure]:
     figures = []
     for wanted, held in CASES:
-        terms = asyncio.run(_deliver(directory / f"{wanted}-{held}", wanted, held))
+        terms = asyncio.run(deliver(directory / f"{wanted}-{held}", wanted, held))
         case = f"{wanted} wanted, {held} held"
         figures += [
             held_against(f"{case}: {term.name}", term.ours, "round trips", term.least, "the least")
@@ -48,7 +49,7 @@ def run(directory: Path) -> list[Figure]:
     return figures
 
 
-async def _deliver(directory: Path, wanted: int, held: int) -> list[Term]:
+async def deliver(directory: Path, wanted: int, held: int) -> list[Term]:
     household = Household(directory, {LOCK: ADDRESS})
     household.furnish()
     clock = SystemClock()
@@ -79,5 +80,3 @@ def _terms(requests: list[object], wanted: int, held: int) -> list[Term]:
         Term("ends of listings", listings, 1),
         Term("anything else", len(requests) - count(*named), 0),
     ]
-
-
