@@ -119,7 +119,7 @@ def test_the_log_names_no_digits(site: Site, caller: Caller) -> None:
     caller.ask("log.read", "h-2")
     read = caller.answer("log.read", "h-2")
     by_type = {record["type"]: record for record in read["records"]}
-    assert {"is_known": True, "label": "booking 8"} in [
+    assert {"is_known": True, "label": "booking 8", "owner": "mqtt"} in [
         record.get("passcode") for record in read["records"]
     ]
     assert by_type["wrong_passcode"]["passcode"] == {"is_known": False}

@@ -1,6 +1,5 @@
 """What was proved is proved again, and what changed behind the agent's back is set right."""
 
-import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent_rig import LOCK, TOPICS, ZONE, Door, Rig, minute, rig_at, start_rig
+from agent_rig import LOCK, ZONE, Door, Rig, minute, rig_at, start_rig
 from ttlock_agent.jobs.model import FormerPasscode, JobState, PasscodeKind, WantedPasscode
 from ttlock_agent.jobs.reconcile import review
 from ttlock_protocol.messages.auth import PERMANENT_FROM
@@ -52,24 +51,10 @@ def stored(digits: str, **changes: Any) -> StoredPasscode:
     return replace(passcode, **changes)
 
 
-async def events(rig: Rig) -> list[dict[str, Any]]:
-    return [
-        json.loads(entry.publication.payload)
-        for entry in await rig.journal.outbox(limit=1000)
-        if entry.publication.topic == TOPICS.lock_event(LOCK)
-    ]
-
-
-async def visits(rig: Rig, number: int) -> None:
-    """Wait until so many visits have ended."""
-    (job,) = await rig.journal.recent(1)
-    await rig.until(job, lambda _: len(rig.reports) >= number)
-
-
 async def visited(rig: Rig, number: int) -> None:
     """Have the lock visited for something else, as the visit of that number."""
     await rig.final(await rig.ask("clock.read", id=f"visit-{number}"))
-    await visits(rig, number)
+    await rig.visits(number)
 
 
 async def test_what_went_missing_is_put_back_in_the_same_session(rig: Rig) -> None:
@@ -80,7 +65,7 @@ async def test_what_went_missing_is_put_back_in_the_same_session(rig: Rig) -> No
     await visited(rig, 3)
     assert sorted(rig.door.digits) == ["482913", "771204"]
     assert rig.door.connections == 3
-    (told,) = await events(rig)
+    (told,) = await rig.events()
     assert (told["event_type"], told["label"], told["owner"]) == (
         "passcode_missing",
         "booking 1",
@@ -115,7 +100,7 @@ async def test_a_listing_made_for_a_job_is_compared_as_well(rig: Rig) -> None:
     await rig.final(await rig.add("482913"))
     take_away(rig.door, "482913")
     await rig.final(await rig.add("771204"))
-    await visits(rig, 2)
+    await rig.visits(2)
     assert sorted(rig.door.digits) == ["482913", "771204"]
 
 
@@ -126,7 +111,7 @@ async def test_it_may_go_missing_again_and_again(rig: Rig) -> None:
         await rig.clock.advance(3600)
         await visited(rig, number)
         assert rig.door.digits == ["482913"]
-    assert len({told["id"] for told in await events(rig)}) == 2
+    assert len({told["id"] for told in await rig.events()}) == 2
 
 
 async def test_a_validity_that_was_changed_is_set_back(rig: Rig) -> None:
@@ -147,7 +132,7 @@ async def test_what_came_back_is_removed_again(rig: Rig) -> None:
     await rig.clock.advance(3600)
     await visited(rig, 4)
     assert rig.door.digits == ["771204"]
-    assert [told["event_type"] for told in await events(rig)] == ["passcode_returned"]
+    assert [told["event_type"] for told in await rig.events()] == ["passcode_returned"]
 
 
 async def test_a_one_time_passcode_that_was_used_stays_away(rig: Rig) -> None:
@@ -156,7 +141,7 @@ async def test_a_one_time_passcode_that_was_used_stays_away(rig: Rig) -> None:
     await rig.clock.advance(3600)
     await visited(rig, 2)
     assert rig.door.digits == []
-    assert await events(rig) == []
+    assert await rig.events() == []
 
 
 async def test_strangers_are_told_of_once_and_left_alone(rig: Rig) -> None:
@@ -166,7 +151,7 @@ async def test_strangers_are_told_of_once_and_left_alone(rig: Rig) -> None:
         await rig.clock.advance(3600)
         await visited(rig, number)
     assert sorted(rig.door.digits) == ["120948", "482913"]
-    (told,) = await events(rig)
+    (told,) = await rig.events()
     assert (told["event_type"], told["kind"], told["length"]) == (
         "passcode_unknown",
         "permanent",
@@ -180,9 +165,9 @@ async def test_strangers_are_removed_where_the_owner_wants_that(tmp_path: Path) 
     rig = await start_rig(tmp_path, door, removes_unknown=True)
     try:
         await rig.final(await rig.add("482913"))
-        await visits(rig, 1)
+        await rig.visits(1)
         assert rig.door.digits == ["482913"]
-        assert [told["event_type"] for told in await events(rig)] == ["passcode_unknown"]
+        assert [told["event_type"] for told in await rig.events()] == ["passcode_unknown"]
     finally:
         await rig.stop()
 

@@ -33,6 +33,7 @@ from ttlock_agent.requests import (
     JobGet,
     LockEnrol,
     ParsedRequest,
+    PasscodeCheck,
     PasscodeSync,
     Priority,
     canonical_content,
@@ -123,6 +124,8 @@ class Intake:
     async def _demand(self, request: ParsedRequest, source: str) -> Demand:
         """Return what a new request changes about what is wanted; raises ``JobRejected``."""
         assert request.lock is not None, "only requests about a lock are accepted"
+        if isinstance(request.params, PasscodeCheck):
+            self._register_secret(request.params.passcode.digits)
         present = await self._journal.wanted(request.lock)
         if isinstance(request.params, PasscodeSync):
             return self._demand_of_set(request.params, present)

@@ -10,7 +10,7 @@ import msgspec
 
 from ttlock_agent.clock import Clock
 from ttlock_agent.jobs.events import event
-from ttlock_agent.jobs.model import WantedPasscode
+from ttlock_agent.jobs.model import Known, WantedPasscode
 from ttlock_agent.jobs.passcodes import Held, held
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.lock.visit import ClockReading, Listing, LockProfile
@@ -43,11 +43,6 @@ class LockMemory:
         entries = describe_listing(listing, wanted, profile.zone)
         await self._journal.remember_lock(profile.id, LISTING, entries, listed_at)
 
-    async def listing_age(self, lock: str) -> timedelta | None:
-        """Return how long ago the lock was listed; ``None`` if it never was."""
-        known = await self._journal.last_known(lock, LISTING)
-        return None if known is None else self._clock.now() - known.as_of
-
     async def strangers(self, lock: str) -> set[str]:
         """Return the names of the unknown passcodes that were told of."""
         known = await self._journal.last_known(lock, STRANGERS)
@@ -62,9 +57,12 @@ class LockMemory:
     ) -> None:
         """Keep which unknown passcodes were told of, and tell of new ones."""
         if events or set(names) != await self.strangers(profile.id):
-            await self._journal.remember_lock(
-                profile.id, STRANGERS, list(names), as_of, events=events
-            )
+            await self._journal.remember(profile.id, {STRANGERS: list(names)}, as_of, events=events)
+
+    @property
+    def topics(self) -> Topics:
+        """Where things are told."""
+        return self._topics
 
     def event(self, lock: str, event_id: str, event_type: str, **more: Any) -> Publication:
         """Return what tells that something happened just now."""
@@ -111,6 +109,14 @@ class LockMemory:
             if known is not None:
                 body |= known.value | {f"{kind}_as_of": _text(known.as_of)}
         return body
+
+
+def is_stale(known: Known | None, now: datetime, interval: timedelta) -> bool:
+    """Whether something is not known, or so long already that it is looked up again.
+
+    What is known from the future was learnt before this machine's clock was set back.
+    """
+    return known is None or not timedelta() <= now - known.as_of < interval
 
 
 def describe_listing(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -26,28 +26,32 @@ class Notes:
         self._vault = vault
         self._rows = SealedRows(vault)
 
-    async def remember_lock(
+    async def remember_lock(self, lock: str, kind: str, value: object, as_of: datetime) -> None:
+        """Keep what a lock said, replacing what it said before; ``value`` is anything for JSON."""
+        await self.remember(lock, {kind: value}, as_of)
+
+    async def remember(
         self,
         lock: str,
-        kind: str,
-        value: object,
+        values: Mapping[str, object],
         as_of: datetime,
         *,
         events: Sequence[Publication] = (),
     ) -> None:
-        """Keep what a lock said, replacing what it said before; ``value`` is anything for JSON.
-
-        ``events`` are queued in the same transaction.
-        """
-        row = {
-            "lock": lock,
-            "kind": kind,
-            "sealed_value": self._rows.seal_json(f"memory/{lock}/{kind}", value),
-            "as_of": to_micros(as_of),
-        }
+        """Keep several things a lock said, and queue ``events``, in one transaction."""
+        rows = [
+            {
+                "lock": lock,
+                "kind": kind,
+                "sealed_value": self._rows.seal_json(f"memory/{lock}/{kind}", value),
+                "as_of": to_micros(as_of),
+            }
+            for kind, value in values.items()
+        ]
 
         def change(connection: sqlite3.Connection) -> None:
-            insert(connection, "lock_memory", row, or_replace=True)
+            for row in rows:
+                insert(connection, "lock_memory", row, or_replace=True)
             post(connection, events, as_of)
 
         await self._database.write(change)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -16,7 +15,7 @@ import structlog
 from ttlock_agent.clock import Clock
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.events import EventType
-from ttlock_agent.jobs.memory import LockMemory
+from ttlock_agent.jobs.memory import LISTING, LockMemory, is_stale
 from ttlock_agent.jobs.model import (
     GUEST_PRIORITY,
     FormerPasscode,
@@ -80,9 +79,8 @@ class Reproof:
         """Whether something is proved on this lock, and was so too long ago."""
         if not any(wish.proved_at for wish in await self._journal.wanted(profile.id)):
             return False
-        age = await self._memory.listing_age(profile.id)
-        # A listing in the future was made before this machine's clock was set back.
-        return age is None or not timedelta() <= age < profile.reproof_interval
+        known = await self._journal.last_known(profile.id, LISTING)
+        return is_stale(known, self._clock.now(), profile.reproof_interval)
 
     async def _list(self, visit: Visit, profile: LockProfile) -> Listing:
         listing = await visit.passcodes(is_fresh=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -11,9 +11,12 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from ttlock_agent.clock import Clock
+from ttlock_agent.jobs.door_log import DoorLog
 from ttlock_agent.jobs.memory import LockMemory, describe_listing
 from ttlock_agent.jobs.model import Job, JobState, PasscodeKind, WantedPasscode
-from ttlock_agent.lock.visit import ClockReading, LockProfile, Visit
+from ttlock_agent.jobs.passcodes import find
+from ttlock_agent.jobs.records import MAX_PERCENT, describe_record
+from ttlock_agent.lock.visit import ClockReading, Listing, LockProfile, Visit
 from ttlock_agent.requests import (
     VERBS,
     LockEnrol,
@@ -21,15 +24,14 @@ from ttlock_agent.requests import (
     LogRead,
     ParsedRequest,
     PasscodeAdd,
+    PasscodeCheck,
     PasscodeDelete,
     PasscodeSync,
     Request,
 )
 from ttlock_protocol.errors import CommandRefused
-from ttlock_protocol.localtime import from_lock
 from ttlock_protocol.message import Auth
 from ttlock_protocol.messages.device import DeviceText, GetDeviceText
-from ttlock_protocol.messages.log import LogRecord
 from ttlock_protocol.messages.operate import GetFeatures, GetState
 from ttlock_protocol.messages.pages import Unreadable
 from ttlock_protocol.procedures import read_log
@@ -58,6 +60,7 @@ class Errand:
     visit: Visit
     profile: LockProfile
     memory: LockMemory
+    door_log: DoorLog
     clock: Clock
     wanted: Sequence[WantedPasscode]
 
@@ -119,6 +122,26 @@ async def _list_passcodes(errand: Errand) -> Outcome:
     return Outcome(JobState.DONE, {"passcodes": described, "as_of": _now(errand)})
 
 
+async def _check_passcode(errand: Errand) -> Outcome:
+    """Look one passcode up, in list and log: what is not listed may open all the same."""
+    params = params_of(errand.job, PasscodeCheck)
+    digits = params.passcode.digits
+    listing = await errand.visit.passcodes(is_fresh=False)
+    await errand.memory.keep_listing(errand.profile, listing, errand.clock.now())
+    await errand.door_log.read(errand.visit, errand.profile)
+    use = await errand.door_log.use_of(errand.profile.id, digits)
+    found = _word_for(listing, digits, is_generated=params.is_generated)
+    return Outcome(JobState.DONE, {"found": found, **asdict(use), "as_of": _now(errand)})
+
+
+def _word_for(listing: Listing, digits: str, *, is_generated: bool) -> str:
+    if find(listing, digits) is not None:
+        return "listed"
+    if any(isinstance(record, Unreadable) for record in listing):
+        return "not_readable"
+    return "not_listable" if is_generated else "absent"
+
+
 async def _read_clock(errand: Errand) -> Outcome:
     reading = await errand.visit.read_clock()
     return Outcome(JobState.DONE, _clock_result(reading, errand))
@@ -164,33 +187,11 @@ async def _read_log(errand: Errand) -> Outcome:
     part = await errand.visit.run(
         read_log(cursor=params.since, limit=params.max_records), auth=Auth.NOTHING
     )
-    labels = {wish.digits: wish.label for wish in errand.wanted}
-    records = [_describe_record(record, labels, errand) for record in part.records]
+    wishes = {wish.digits: wish for wish in errand.wanted}
+    records = [describe_record(record, wishes, errand.profile.zone) for record in part.records]
     return Outcome(
         JobState.DONE, {"records": records, "next": part.next_cursor, "as_of": _now(errand)}
     )
-
-
-def _describe_record(
-    record: LogRecord | Unreadable, labels: Mapping[str, str], errand: Errand
-) -> dict[str, Any]:
-    """Return a record without the digits that it holds."""
-    if isinstance(record, Unreadable):
-        return {"type": "unreadable"}
-    body: dict[str, Any] = {
-        "type": record.log_type.name.lower(),
-        "number": int(record.log_type),
-        "battery_percent": _percent(record.battery),
-    }
-    if record.recorded_at is not None:
-        body["at"] = from_lock(record.recorded_at, errand.profile.zone).isoformat()
-    if record.passcode is not None:
-        body["passcode"] = {"is_known": record.passcode in labels}
-        if labels.get(record.passcode):
-            body["passcode"]["label"] = labels[record.passcode]
-    if record.user_id is not None:
-        body["user_id"] = record.user_id
-    return body
 
 
 def _clock_result(reading: ClockReading | None, errand: Errand) -> dict[str, Any]:
@@ -200,7 +201,7 @@ def _clock_result(reading: ClockReading | None, errand: Errand) -> dict[str, Any
 
 
 def _percent(raw: int) -> int | None:
-    return raw if raw <= 100 else None
+    return raw if raw <= MAX_PERCENT else None
 
 
 def _now(errand: Errand) -> str:
@@ -210,6 +211,7 @@ def _now(errand: Errand) -> str:
 READS: Final[Mapping[str, Callable[[Errand], Awaitable[Outcome]]]] = MappingProxyType(
     {
         "passcode.list": _list_passcodes,
+        "passcode.check": _check_passcode,
         "clock.read": _read_clock,
         "clock.sync": _sync_clock,
         "lock.state": _read_state,

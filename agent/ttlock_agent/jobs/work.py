@@ -11,6 +11,7 @@ from ttlock_agent.clock import Clock
 from ttlock_agent.errors import IllegalMove, LockMisunderstood
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.delivery import Delivery, OnFindings, PasscodeTask
+from ttlock_agent.jobs.door_log import DoorLog
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, WantedPasscode
 from ttlock_agent.jobs.reproof import Reproof
@@ -43,6 +44,7 @@ class Work:
         self._memory = memory
         self._answers = answers
         self._clock = clock
+        self._door_log = DoorLog(journal, memory.topics, clock)
         self._reproof = Reproof(journal, memory, answers, clock)
         self._on_findings = on_findings
 
@@ -55,6 +57,7 @@ class Work:
             memory=self._memory,
             answers=self._answers,
             clock=self._clock,
+            door_log=self._door_log,
             reproof=self._reproof,
             on_findings=self._on_findings,
         )
@@ -72,9 +75,11 @@ class LockWork:
         memory: LockMemory,
         answers: Answers,
         clock: Clock,
+        door_log: DoorLog,
         reproof: Reproof,
         on_findings: OnFindings,
     ) -> None:
+        self._door_log = door_log
         self._reproof = reproof
         self._visit = visit
         self._profile = profile
@@ -141,6 +146,8 @@ class LockWork:
         if self._is_reviewed:
             return False
         self._is_reviewed = True
+        if await self._door_log.is_due(self._profile):
+            await self._door_log.read(self._visit, self._profile)
         return await self._reproof.review(self._visit, self._profile)
 
     async def finish(self) -> None:
@@ -169,6 +176,7 @@ class LockWork:
             visit=self._visit,
             profile=self._profile,
             memory=self._memory,
+            door_log=self._door_log,
             clock=self._clock,
             wanted=wanted,
         )

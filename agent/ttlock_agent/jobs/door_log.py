@@ -1,0 +1,194 @@
+"""Reads what is new in a lock's operation log, by a cursor of our own, and tells it once.
+
+The lock's own bookmark is never moved: the owner's app and the gateway share it. What happened
+before the first reading is history: it is read, as evidence, and not told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+
+from ttlock_agent.clock import Clock
+from ttlock_agent.jobs.events import event
+from ttlock_agent.jobs.memory import is_stale
+from ttlock_agent.jobs.model import WantedPasscode
+from ttlock_agent.jobs.records import EVENT_OF_TYPE, OTHER, describe_record, recorded_at
+from ttlock_agent.jobs.store import Journal
+from ttlock_agent.lock.visit import LockProfile, Visit
+from ttlock_agent.mqtt.topics import Topics
+from ttlock_agent.publication import Publication
+from ttlock_protocol.errors import CommandRefused
+from ttlock_protocol.messages.log import OLDEST, GetLog, LogRecord, LogType
+from ttlock_protocol.messages.pages import Unreadable
+from ttlock_protocol.procedures import needed_auth, read_log
+
+log = structlog.get_logger()
+
+LOG: Final = "log"
+USES: Final = "uses"
+MAX_NEW_RECORDS: Final = 100
+"""Each costs a round trip; the history of a lock that is new to the agent takes a few visits."""
+MAX_USES: Final = 500
+"""As many as a lock keeps records."""
+
+_OPENED: Final = frozenset({LogType.PASSCODE_UNLOCK})
+_REFUSED: Final = frozenset(
+    {LogType.WRONG_PASSCODE, LogType.PASSCODE_OUT_OF_WINDOW, LogType.PASSCODE_BLACKLISTED}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """What is new in a log, as far as it calls for an act. The digits are hidden."""
+
+    wrong: frozenset[str] = field(default=frozenset(), repr=False)
+    """Typed, and not in the lock."""
+    out_of_window: frozenset[str] = field(default=frozenset(), repr=False)
+    """In the lock, and by its clock not valid."""
+
+
+NO_NEWS: Final = News()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """When the log last told of a passcode; ``refusal`` is the word of the last refusal."""
+
+    opened_at: str | None = None
+    refused_at: str | None = None
+    refusal: str | None = None
+
+
+class DoorLog:
+    """Knows how far each lock's log was read, and what it says of single passcodes."""
+
+    def __init__(self, journal: Journal, topics: Topics, clock: Clock) -> None:
+        self._journal = journal
+        self._topics = topics
+        self._clock = clock
+
+    async def is_due(self, profile: LockProfile) -> bool:
+        """Whether the log was read too long ago to leave it at that while connected anyway."""
+        known = await self._journal.last_known(profile.id, LOG)
+        return is_stale(known, self._clock.now(), profile.reproof_interval)
+
+    async def read(self, visit: Visit, profile: LockProfile) -> News:
+        """Read what is new, keep how far that was, and tell of it, in one transaction."""
+        cursor, is_history = await self._position(profile)
+        request = GetLog(cursor=cursor)
+        try:
+            part = await visit.run(
+                read_log(cursor=cursor, limit=MAX_NEW_RECORDS),
+                auth=needed_auth(request, profile.keys, profile.quirks),
+            )
+        except CommandRefused as error:
+            log.info("log_refused", lock=profile.id, refusal=error.refusal.name.lower())
+            return NO_NEWS
+        first = part.next_cursor - len(part.records)
+        numbered = list(enumerate(part.records, start=first))
+        wishes = {wish.digits: wish for wish in await self._journal.wanted(profile.id)}
+        told = [] if is_history else self._events(profile, numbered, wishes)
+        now = self._clock.now()
+        await self._journal.remember(
+            profile.id,
+            {
+                LOG: {
+                    "cursor": part.next_cursor,
+                    "is_history": is_history and len(part.records) >= MAX_NEW_RECORDS,
+                    "keys": self._keys_mark(profile),
+                },
+                USES: await self._uses(profile, part.records),
+            },
+            now,
+            events=told,
+        )
+        return NO_NEWS if is_history else _news(part.records)
+
+    async def use_of(self, lock: str, digits: str) -> Use:
+        """Return what the log says of one passcode, as far as it was read."""
+        known = await self._journal.last_known(lock, USES)
+        uses: Mapping[str, Any] = {} if known is None else known.value
+        return Use(**uses.get(self._journal.mark(lock, digits), {}))
+
+    async def _position(self, profile: LockProfile) -> tuple[int, bool]:
+        """Return the cursor, and whether what follows is history from before we came."""
+        known = await self._journal.last_known(profile.id, LOG)
+        if known is None or known.value["keys"] != self._keys_mark(profile):
+            # A lock that got new keys was reset, and began its log anew.
+            return OLDEST, True
+        return known.value["cursor"], known.value["is_history"]
+
+    def _keys_mark(self, profile: LockProfile) -> str:
+        return self._journal.mark(profile.id, profile.keys.aes_key.hex())
+
+    def _events(
+        self,
+        profile: LockProfile,
+        numbered: Sequence[tuple[int, LogRecord | Unreadable]],
+        wishes: Mapping[str, WantedPasscode],
+    ) -> list[Publication]:
+        now = self._clock.now()
+        return [self._event(profile, number, record, wishes, now) for number, record in numbered]
+
+    def _event(
+        self,
+        profile: LockProfile,
+        number: int,
+        record: LogRecord | Unreadable,
+        wishes: Mapping[str, WantedPasscode],
+        now: datetime,
+    ) -> Publication:
+        body = describe_record(record, wishes, profile.zone) | {"record": number}
+        event_id, at, event_type = f"log-{number}", None, OTHER
+        if isinstance(record, LogRecord):
+            at = recorded_at(record, profile.zone, near=now)
+            event_type = EVENT_OF_TYPE.get(record.log_type, OTHER)
+            # Numbers start again one day; with time and type the id stays one of its own.
+            shown = "" if record.recorded_at is None else f"-{record.recorded_at:%Y%m%dT%H%M%S}"
+            event_id = f"{event_id}{shown}-{int(record.log_type)}"
+        body.pop("at", None)
+        return event(self._topics, profile.id, event_id, event_type, at or now, **body)
+
+    async def _uses(
+        self, profile: LockProfile, records: Sequence[LogRecord | Unreadable]
+    ) -> dict[str, Any]:
+        known = await self._journal.last_known(profile.id, USES)
+        uses: dict[str, Any] = {} if known is None else dict(known.value)
+        for record in records:
+            if isinstance(record, Unreadable) or record.passcode is None:
+                continue
+            at = recorded_at(record, profile.zone)
+            text = None if at is None else at.isoformat(timespec="seconds")
+            name = self._journal.mark(profile.id, record.passcode)
+            # Put last, so that the oldest ones are the first to be dropped.
+            use = uses.pop(name, {})
+            if record.log_type in _OPENED:
+                uses[name] = use | {"opened_at": text}
+            elif record.log_type in _REFUSED:
+                word = record.log_type.name.lower()
+                uses[name] = use | {"refused_at": text, "refusal": word}
+            elif use:
+                uses[name] = use
+        return dict(list(uses.items())[-MAX_USES:])
+
+
+def _news(records: Sequence[LogRecord | Unreadable]) -> News:
+    """Return what calls for an act."""
+
+    def typed(log_type: LogType) -> frozenset[str]:
+        return frozenset(
+            record.passcode
+            for record in records
+            if isinstance(record, LogRecord)
+            and record.log_type == log_type
+            and record.passcode is not None
+        )
+
+    return News(
+        wrong=typed(LogType.WRONG_PASSCODE), out_of_window=typed(LogType.PASSCODE_OUT_OF_WINDOW)
+    )
