@@ -283,20 +283,6 @@ class Rig:
             if entry.publication.topic == TOPICS.lock_event(LOCK)
         ]
 
-    async def visits(self, number: int) -> None:
-        """Wait, without moving time, until so many visits have ended."""
-        async with asyncio.timeout(PATIENCE_S):
-            while len(self.reports) < number:
-                await self.journal.counts()  # lets the journal's thread, and so the radio, go on
-
-    async def events(self) -> list[dict[str, Any]]:
-        """What was told of the lock, oldest first."""
-        return [
-            json.loads(entry.publication.payload)
-            for entry in await self.journal.outbox(limit=1000)
-            if entry.publication.topic == TOPICS.lock_event(LOCK)
-        ]
-
     def _is_pausing(self, job: Job) -> bool:
         return job.not_before_at is not None and job.not_before_at > self.clock.now()
 
