@@ -15,6 +15,7 @@ from ttlock_protocol.messages.auth import PERMANENT_FROM
 from ttlock_protocol.messages.log import UNREAD, GetLog
 from ttlock_protocol.messages.passcodes import PasscodeType
 from ttlock_protocol.virtual import StoredPasscode
+from ttlock_protocol.virtual.memory import LAST_LOG_NUMBER
 from virtual_helpers import KEYS, ManualClock
 
 
@@ -29,6 +30,13 @@ async def visited(rig: Rig, number: int) -> None:
     await rig.clock.advance(3600)
     await rig.final(await rig.ask("clock.read", id=f"visit at {rig.clock.now()}"))
     await rig.visits(number)
+
+
+async def position(rig: Rig) -> dict[str, Any]:
+    """How far the log was read."""
+    known = await rig.journal.last_known(LOCK, LOG)
+    assert known is not None
+    return dict(known.value)
 
 
 async def test_what_happens_at_the_door_is_told_once(rig: Rig) -> None:
@@ -84,15 +92,33 @@ async def test_a_long_history_takes_several_visits(rig: Rig) -> None:
             rig.door.opens("271828")
         rig.door.opens("1123334")
     await visited(rig, 1)
-    known = await rig.journal.last_known(LOCK, LOG)
-    assert known is not None
-    assert (known.value["cursor"], known.value["is_history"]) == (101, True)
+    where = await position(rig)
+    assert (where["cursor"], where["is_history"]) == (101, True)
     await visited(rig, 2)
     assert await rig.events() == []
     rig.door.opens("271828")
     await visited(rig, 3)
     (told,) = await rig.events()
     assert told["record"] == 151
+
+
+async def test_numbers_that_start_again_are_followed(rig: Rig) -> None:
+    await visited(rig, 1)
+    log = rig.door.lock.memory.log
+    rig.door.lock._body.change(log=replace(log, written=LAST_LOG_NUMBER - 1))
+    await rig.journal.remember_lock(
+        LOCK,
+        LOG,
+        (await position(rig)) | {"cursor": LAST_LOG_NUMBER},
+        rig.clock.now(),
+    )
+    for number in (2, 3):
+        rig.door.opens("271828")
+        rig.door.opens("1123334")
+        await visited(rig, number)
+    told = [each["record"] for each in await rig.events()]
+    assert told[1:] == [1, 2, 3]
+    assert (await position(rig))["cursor"] == 4
 
 
 async def test_a_lock_with_new_keys_has_a_new_log(tmp_path: Path) -> None:
@@ -113,9 +139,7 @@ async def test_a_lock_with_new_keys_has_a_new_log(tmp_path: Path) -> None:
     rig = await start_rig(tmp_path, door, keys=keys)
     try:
         await visited(rig, 1)
-        known = await rig.journal.last_known(LOCK, LOG)
-        assert known is not None
-        assert known.value["cursor"] == 2
+        assert (await position(rig))["cursor"] == 2
     finally:
         await rig.stop()
 

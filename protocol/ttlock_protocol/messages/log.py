@@ -33,6 +33,8 @@ OLDEST: Final = 0x0000
 UNREAD: Final = 0xFFFF
 """Cursor: what came since the last such read. **Moves a bookmark that the owner's app and the
 gateway share**; an agent that stands in for them must not use it."""
+BEHIND_LAST: Final = 0xFFEF
+"""Cursor behind the highest number a record has; numbers then start again at 1."""
 END_CURSORS: Final = (0, 0xFFF0)
 """Values of ``next`` that end a log besides an empty page."""
 

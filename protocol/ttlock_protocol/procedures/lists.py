@@ -13,7 +13,7 @@ from ttlock_protocol.messages.fingerprints import (
     FingerprintRecord,
     GetFingerprints,
 )
-from ttlock_protocol.messages.log import END_CURSORS, GetLog, LogRecord
+from ttlock_protocol.messages.log import BEHIND_LAST, END_CURSORS, GetLog, LogRecord
 from ttlock_protocol.messages.pages import NO_MORE, Unreadable
 from ttlock_protocol.messages.passage import PASSAGE_END, GetPassageEntries, PassageEntry
 from ttlock_protocol.messages.passcodes import GetPasscodes, PasscodeRecord
@@ -113,7 +113,7 @@ def read_log(*, cursor: int, limit: int) -> Procedure[LogSlice]:
         found += page.records
         if page.next_cursor is None or page.next_cursor in END_CURSORS:
             break
-        if page.next_cursor <= cursor:
+        if page.next_cursor <= cursor < BEHIND_LAST:
             break
         cursor = page.next_cursor
     return LogSlice(tuple(found), cursor)
