@@ -248,6 +248,7 @@ async def test_a_damaged_request_is_sent_again(rig: Rig) -> None:
     job = await rig.final(await rig.add("482913"))
     assert (job.state, job.error) == (JobState.PROVED, None)
     assert rig.door.digits == ["482913"]
+    assert rig.door.connections == 1
 
 
 async def test_nothing_but_damaged_requests_makes_the_job_wait(rig: Rig) -> None:
