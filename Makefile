@@ -2,7 +2,7 @@
 BIN := .venv/bin
 SOURCES := protocol agent tests
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench fuzz clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -30,6 +30,11 @@ format: .venv/.test
 ## make bench     what it costs, as ratios within one run
 bench: .venv/.test
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+## make fuzz      coverage-guided fuzzing of the protocol (x86_64); FUZZ_ARGS="--seconds 600"
+fuzz: .venv/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[fuzz]"
+	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
 
 ## make clean     remove what was made here
 clean:

@@ -102,7 +102,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _android_rows(connection: sqlite3.Connection, tables: dict[str, str]) -> list[dict[str, Any]]:
-    """Join keys and versions by whatever columns both tables have that name a lock."""
+    """Join keys and versions: by the version's number, or by whatever names a lock in both."""
     keys = _all(connection, tables[_ANDROID_TABLES[0]])
     name = tables.get(_ANDROID_TABLES[1])
     versions = _all(connection, name) if name is not None else []
@@ -110,12 +110,16 @@ def _android_rows(connection: sqlite3.Connection, tables: dict[str, str]) -> lis
         return [versions[0] | keys[0]]
     joined = []
     for key in keys:
-        links = [column for column in ("lockid", "lockmac", "keyid") if key.get(column) is not None]
-        version = next(
-            (row for row in versions if any(row.get(link) == key[link] for link in links)), {}
-        )
+        version = next((row for row in versions if _belongs(row, key)), {})
         joined.append(version | key)
     return joined
+
+
+def _belongs(version: dict[str, Any], key: dict[str, Any]) -> bool:
+    if key.get("lockversionid") is not None:
+        return version.get("id") == key["lockversionid"]
+    links = (column for column in ("lockid", "lockmac", "keyid") if key.get(column) is not None)
+    return any(version.get(column) == key[column] for column in links)
 
 
 def _all(connection: sqlite3.Connection, table: str) -> list[dict[str, Any]]:
