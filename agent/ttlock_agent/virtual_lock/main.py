@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,6 +19,8 @@ from ttlock_protocol.virtual import Memory, VirtualLock
 from .server import VirtualLockServer
 from .state_file import StateFile, write_state
 from .terminal import PROMPT, describe_change, read_keypad
+
+OnAir = Callable[[VirtualLockServer], AbstractAsyncContextManager[None]]
 
 
 def create_state(path: Path, memory: Memory) -> None:
@@ -38,8 +43,11 @@ async def serve(
     has_keypad: bool = False,
     source: TextIO | None = None,
     out: TextIO | None = None,
+    on_air: OnAir = lambda _: contextlib.nullcontext(),
 ) -> None:
     """Run the lock of ``state_path`` on ``socket_path`` until cancelled.
+
+    ``on_air`` puts it on some air as well, for as long as the context that it returns lasts.
 
     Writes ``{"event":"ready",...}`` to ``out`` (standard output) as one line once it can be
     reached. With ``has_keypad``, lines of ``source`` (standard input) are typed, people read what
@@ -66,9 +74,10 @@ async def serve(
 
         server = VirtualLockServer(lock, clock=clock, save=file.save, watch=tell)
         if not has_keypad:
-            await server.serve(socket_path, on_ready=announce)
+            async with on_air(server):
+                await server.serve(socket_path, on_ready=announce)
             return
-        async with asyncio.TaskGroup() as group:
+        async with on_air(server), asyncio.TaskGroup() as group:
             serving = group.create_task(server.serve(socket_path, on_ready=announce))
             await read_keypad(await _lines_of(source), out, server.type_code)
             serving.cancel()

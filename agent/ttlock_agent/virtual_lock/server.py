@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -73,6 +73,14 @@ Watch = Callable[[Memory, Memory], None]
 log = structlog.get_logger()
 
 
+class Central(Protocol):
+    """Whoever may hold the lock's one slot: a client of the socket, or of the air."""
+
+    def notify(self, outputs: list[Output]) -> None:
+        """Take what the lock says, in order."""
+        ...
+
+
 class VirtualLockServer:
     """Serves one lock to any number of clients, one of which may be connected to its radio."""
 
@@ -80,13 +88,15 @@ class VirtualLockServer:
         self, lock: VirtualLock, *, clock: Clock, save: Save, watch: Watch = lambda *_: None
     ) -> None:
         """``save`` keeps a memory safe before it returns; ``watch`` hears of (old, new) ones."""
+        self.changed = asyncio.Event()
+        """Set whenever something happened that may show in the advertisement; for one listener."""
         self._lock = lock
         self._clock = clock
         self._save = save
         self._watch = watch
         self._saved = lock.durable_memory
         self._clients: set[_Client] = set()
-        self._central: _Client | None = None
+        self._central: Central | None = None
         self._nap: asyncio.Timeout | None = None
         self._advertise_at_s = clock.monotonic()
 
@@ -112,6 +122,35 @@ class VirtualLockServer:
         self._settle()
         return result
 
+    @property
+    def memory(self) -> Memory:
+        """All that the lock holds right now."""
+        return self._lock.memory
+
+    def advertisement(self) -> bytes | None:
+        """Return the manufacturer data on air now, ``None`` while there is none."""
+        return self._lock.advertisement(self._now())
+
+    def connect(self, central: Central) -> None:
+        """Give the slot to ``central``; raises ``NotConnectable``."""
+        self._lock.connect(self._now())
+        self._seat(central)
+
+    def write(self, central: Central, data: bytes) -> bool:
+        """Take a write; False when ``central`` does not hold the slot, or wrote too much."""
+        if central is not self._central or len(data) > CHUNK_BYTES:
+            return False
+        self._lock.receive(data, self._now())
+        self._settle()
+        return True
+
+    def leave(self, central: Central) -> None:
+        """Note that ``central`` is gone; harmless when it did not hold the slot."""
+        if self._central is central:
+            self._central = None
+            self._lock.disconnect(self._now())
+            self._settle()
+
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = _Client(writer, self._clock)
         self._clients.add(client)
@@ -119,10 +158,7 @@ class VirtualLockServer:
             async with asyncio.TaskGroup() as group:
                 sender = group.create_task(client.send_all())
                 await self._listen(client, reader)
-                if self._central is client:
-                    self._central = None
-                    self._lock.disconnect(self._now())
-                    self._settle()
+                self.leave(client)
                 sender.cancel()
         finally:
             self._clients.discard(client)
@@ -147,10 +183,8 @@ class VirtualLockServer:
                 case Connect():
                     self._connect(client)
                 case Write(data):
-                    if client is not self._central or len(data) > CHUNK_BYTES:
+                    if not self.write(client, data):
                         return
-                    self._lock.receive(data, self._now())
-                    self._settle()
                 case _:
                     client.tell(self._control(request))
 
@@ -160,8 +194,11 @@ class VirtualLockServer:
         except NotConnectable as error:
             client.tell(Refused(str(error)))
             return
-        self._central = client
         client.tell(Connected())
+        self._seat(client)
+
+    def _seat(self, central: Central) -> None:
+        self._central = central
         self._settle()
 
     def _control(self, request: ControlRequest) -> msgspec.Struct:
@@ -226,6 +263,7 @@ class VirtualLockServer:
             self._central.notify(outputs)
             if not self._lock.is_connected:
                 self._central = None
+        self.changed.set()
         self._wake()
 
     async def _keep_time(self) -> None:
