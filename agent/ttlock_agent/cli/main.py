@@ -8,9 +8,12 @@ from typing import NoReturn
 import click
 
 from ttlock_agent import __version__
+from ttlock_agent.cli.backup import backup_command
 from ttlock_agent.cli.check import check_config_command
 from ttlock_agent.cli.demo import demo_command
 from ttlock_agent.cli.keys import keys_command
+from ttlock_agent.cli.lock import enrol_command, lock_command
+from ttlock_agent.cli.restore import restore_command
 from ttlock_agent.cli.run import run_command
 from ttlock_agent.cli.status import status_command
 from ttlock_agent.cli.virtual_lock import virtual_lock_command
@@ -28,6 +31,10 @@ for command in (
     check_config_command,
     status_command,
     keys_command,
+    backup_command,
+    lock_command,
+    enrol_command,
+    restore_command,
     demo_command,
     virtual_lock_command,
 ):

@@ -1,0 +1,155 @@
+"""What the commands of the bench share: jobs with progress, passphrases, files and ids."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeVar
+from uuid import uuid4
+
+import click
+
+from ttlock_agent.backup.desk import IMPORT
+from ttlock_agent.backup.file import MAX_FILE_BYTES, PassphraseWrapped, unpack
+from ttlock_agent.cli.control import ask_agent
+from ttlock_agent.errors import EX_OK, EX_REJECTED, EX_TRY_LATER
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+QUIET_S: Final = 2.0
+"""What takes no longer needs no account of how it goes."""
+_DOING: Final = {
+    "features": "reading what the lock can do",
+    "log": "reading the log",
+    "sealing": "sealing the backup",
+    "enrolling": "becoming the administrator",
+    "proving": "asking the lock whether it is so",
+    "registering": "telling the cloud",
+    "restoring": "putting back",
+}
+
+
+def json_option(command: F) -> F:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
+
+
+def passphrase_options(command: F) -> F:
+    """Add ``--passphrase-file``; without it a passphrase is asked for where one is needed."""
+    return click.option(
+        "--passphrase-file",
+        type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+        help="Take the passphrase from this file's first line, - for standard input.",
+    )(command)
+
+
+def run_job(socket: Path, verb: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Ask for a job and wait for its end, telling on standard error how it goes."""
+    teller = _Teller()
+    request = {"id": f"cli-{uuid4().hex}"} | request
+    try:
+        return ask_agent(socket, verb, request, on_progress=teller.on_progress)
+    except KeyboardInterrupt:
+        click.echo(
+            "\nThe agent goes on. Give the same command again to see how it ends, or"
+            " `ttlock-agent status`.",
+            err=True,
+        )
+        sys.exit(EX_TRY_LATER)
+
+
+def finish(
+    body: dict[str, Any], *, as_json: bool, readable: Callable[[dict[str, Any]], str]
+) -> NoReturn:
+    """Print how a job ended and leave with the exit code for that."""
+    has_failed = body.get("status", "done") != "done"
+    if as_json:
+        click.echo(json.dumps(body))
+    elif not has_failed or "holds" in body:
+        # Some failures come with a report of what was done all the same.
+        click.echo(readable(body))
+    if not has_failed:
+        sys.exit(EX_OK)
+    error = body["error"]
+    if not as_json:
+        click.echo(f"ttlock-agent: {error['message']}\n  {error['hint']}", err=True)
+    sys.exit(EX_TRY_LATER if error["retryable"] else EX_REJECTED)
+
+
+class _Teller:
+    """One line for each thing that is being done, once it takes long enough to wonder."""
+
+    def __init__(self) -> None:
+        self._since_s = time.monotonic()
+        self._said = ""
+
+    def on_progress(self, body: dict[str, Any]) -> None:
+        if time.monotonic() - self._since_s < QUIET_S:
+            return
+        line = _progress_line(body)
+        if line and line != self._said:
+            self._said = line
+            click.echo(line, err=True)
+
+
+def _progress_line(body: dict[str, Any]) -> str:
+    step = body.get("step")
+    if step is None:
+        sentence: str = body.get("waiting", {}).get("sentence", "")
+        return sentence
+    doing = step["doing"]
+    words = _DOING.get(doing, f"reading {doing.replace('_', ' ')}")
+    if "total" in step:
+        return f"{words}: {step['count']} of {step['total']}"
+    return f"{words}: {step['count']}" if step["count"] else words
+
+
+def read_passphrase(file: Path | None, *, is_new: bool = False) -> str:
+    """Return a passphrase from ``file``, else from whoever sits at the terminal."""
+    if file is None:
+        typed = click.prompt("Passphrase", hide_input=True, confirmation_prompt=is_new, err=True)
+        return str(typed)
+    with click.open_file(str(file), encoding="utf-8") as stream:
+        return str(stream.readline()).rstrip("\n")
+
+
+def backup_and_passphrase(
+    socket: Path, backup: str, passphrase_file: Path | None
+) -> dict[str, Any]:
+    """Return the fields that name a backup to the agent; a file is handed to it first."""
+    path = Path(backup)
+    if not path.is_file():
+        return {"backup": backup} | _opener(_key_of(socket, backup), passphrase_file)
+    raw = read_backup(path)
+    opener = _opener(key_in(raw), passphrase_file)
+    given = {"file": base64.b64encode(raw).decode()} | opener
+    return {"backup": ask_agent(socket, IMPORT, given)["backup"]} | opener
+
+
+def read_backup(path: Path) -> bytes:
+    """Return a file, or as much as shows that it is none."""
+    with path.open("rb") as file:
+        return file.read(MAX_FILE_BYTES + 1)
+
+
+def key_in(raw: bytes) -> str:
+    """Say what opens a backup file; raises ``BackupUnusable``."""
+    is_wrapped = isinstance(unpack(raw).header.key, PassphraseWrapped)
+    return "passphrase" if is_wrapped else "vault"
+
+
+def _key_of(socket: Path, backup: str) -> str:
+    for known in ask_agent(socket, "backup.list", {"id": f"cli-{uuid4().hex}"})["backups"]:
+        if known["backup"] == backup:
+            return str(known.get("key", "vault"))
+    return "vault"
+
+
+def _opener(key: str, passphrase_file: Path | None) -> dict[str, Any]:
+    if key != "passphrase":
+        return {}
+    return {"passphrase": read_passphrase(passphrase_file)}
