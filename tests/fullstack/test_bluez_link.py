@@ -10,7 +10,9 @@ import pytest
 from dbus_fast import BusType, Message
 from dbus_fast.aio import MessageBus
 
+from ttlock_agent.clock import SystemClock
 from ttlock_agent.errors import ConnectFailed, LinkLost, LockNotSeen
+from ttlock_agent.link.bluez import BluezTimes
 from ttlock_agent.link.bluez_link import BluezLink
 
 from .bus_service import Refusal
@@ -143,6 +145,22 @@ async def test_writes_are_confirmed_only_where_that_is_asked_for(
         await link.write(b"x")
         await link.close()
         assert rig.bluez.write_types == [kind]
+
+
+async def test_the_lock_gets_time_to_settle_before_anything_is_written(bus: object) -> None:
+    class NoWaiting(SystemClock):
+        def __init__(self) -> None:
+            self.slept_s: list[float] = []
+
+        async def sleep(self, seconds: float) -> None:
+            self.slept_s.append(seconds)
+
+    clock = NoWaiting()
+    async with bluez_rig(clock=clock, times=BluezTimes()) as rig:
+        link = await connect(rig)
+        assert clock.slept_s == [0.5]
+        assert rig.air.writes == []
+        await link.close()
 
 
 async def test_radio_noise_while_connecting_is_outlived(dbus_rig: BluezRig) -> None:
