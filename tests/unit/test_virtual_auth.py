@@ -254,6 +254,8 @@ def test_one_central_at_a_time() -> None:
     central.close()
     central.close()
     assert not bench.lock.is_connected
+    with pytest.raises(LinkDropped):
+        central.request(GetState())
     bench.central()
 
 

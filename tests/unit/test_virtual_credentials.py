@@ -75,10 +75,18 @@ class TestCards:
     def test_known_cards_of_both_widths_are_listed_and_open(self) -> None:
         bench = Bench()
         bench.ask(add_card(), add_card(LONG_CARD, **WINDOW))
-        assert bench.admin().run(list_cards()) == (
+        central = bench.admin()
+        assert central.run(list_cards()) == (
             CardRecord(card_number=CARD, **ALWAYS),
             CardRecord(card_number=LONG_CARD, **WINDOW),
         )
+        assert [central.request(GetCards(cursor=at)).next_cursor for at in range(4)] == [
+            1,
+            2,
+            0xFFFF,
+            0xFFFF,
+        ]
+        central.close()
         assert hold_card(bench) == KeypadReason.OPENED
         assert hold_card(bench, LONG_CARD) == KeypadReason.NOT_YET_VALID
         bench.lock.shift_clock(3 * 3600)
@@ -181,8 +189,19 @@ class TestFingerprints:
         assert central.run(list_fingerprints()) == (
             FingerprintRecord(fingerprint=FINGER, **ALWAYS),
         )
+        cursors = [central.request(GetFingerprints(cursor=at)).next_cursor for at in range(2)]
+        assert cursors == [1, 0xFFFF]
         assert lay_finger(bench) == KeypadReason.OPENED
         assert logged(bench) == [LogType.FINGERPRINT_ADDED, LogType.FINGERPRINT_UNLOCK]
+
+    def test_they_are_listed_one_a_page(self) -> None:
+        records = tuple(
+            FingerprintRecord(fingerprint=bytes((0, 0, 0, 0, 0, slot)), **ALWAYS)
+            for slot in range(3)
+        )
+        central = Bench(paired(fingerprints=records)).admin()
+        assert central.request(GetFingerprints(cursor=1)).records == records[1:2]
+        assert central.run(list_fingerprints()) == records
 
     def test_a_finger_that_is_there_already_ends_the_enrolment(self) -> None:
         bench = Bench(with_finger())

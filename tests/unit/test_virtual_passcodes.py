@@ -237,12 +237,13 @@ def test_other_firmware_forgets_a_one_time_passcode_once_it_was_used() -> None:
 
 
 def test_a_passcode_with_a_number_of_uses_counts_down() -> None:
-    bench = Bench(with_passcodes(stored("4711", uses_left=2)))
+    bench = Bench(with_passcodes(stored("0815"), stored("4711", uses_left=2), stored("1234")))
     assert [bench.type("4711") for _ in range(3)] == [
         KeypadReason.OPENED,
         KeypadReason.OPENED,
         KeypadReason.USED_UP,
     ]
+    assert [each.passcode for each in bench.memory.passcodes] == ["0815", "4711", "1234"]
 
 
 def test_a_shorter_passcode_shadows_a_longer_one_that_begins_with_it() -> None:

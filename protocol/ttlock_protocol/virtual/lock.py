@@ -82,11 +82,11 @@ class VirtualLock:
 
     def local_time(self, now: datetime) -> datetime:
         """What the lock's own clock shows."""
-        return self._body.local_time(utc(now))
+        return self._body.local_time(self._at(now))
 
     def battery_percent(self, now: datetime) -> int:
         """Battery as the lock reports it."""
-        return self._body.battery_percent(utc(now))
+        return self._body.battery_percent(self._at(now))
 
     def take_outputs(self) -> list[Output]:
         """Return, once, what is to go to the central, in order."""
@@ -95,7 +95,7 @@ class VirtualLock:
 
     def advertisement(self, now: datetime) -> bytes | None:
         """Return the manufacturer data on air now, ``None`` while there is none."""
-        now = utc(now)
+        now = self._at(now)
         if not self._is_on_air(now):
             return None
         is_quiet = self._quiet_since is not None and now - self._quiet_since >= DORMANT_AFTER
@@ -114,7 +114,7 @@ class VirtualLock:
 
     def connect(self, now: datetime) -> None:
         """Give the slot to a central; raises ``NotConnectable``."""
-        now = utc(now)
+        now = self._at(now)
         if not self._is_on_air(now):
             raise NotConnectable("the lock does not answer")
         self._body.connected(now)
@@ -123,15 +123,15 @@ class VirtualLock:
     def receive(self, data: bytes, now: datetime) -> None:
         """Take a write of the central; of a central that was hung up on, nothing is taken."""
         if self._connection is not None:
-            self._connection.receive(data, utc(now))
-            self._settle(utc(now))
+            self._connection.receive(data, self._at(now))
+            self._settle(self._at(now))
 
     def disconnect(self, now: datetime) -> None:
         """Note that the central is gone; harmless when it was already."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        now = utc(now)
+        now = self._at(now)
         pairing = connection.standing.pairing
         if pairing is not None and not pairing.is_committed:
             self._body.memory = pairing.before
@@ -140,13 +140,13 @@ class VirtualLock:
 
     def touch(self, now: datetime) -> None:
         """Touch the keypad, which wakes the lock."""
-        now = utc(now)
+        now = self._at(now)
         self._touched_until = now + TOUCH_LASTS
         self._quiet_since = now
 
     def type_code(self, digits: str, now: datetime) -> KeypadResult:
         """Type a passcode and confirm; raises ``LocalProtocolError`` for other than digits."""
-        now = utc(now)
+        now = self._at(now)
         self.tick(now)
         result = keypad.type_code(self._body, digits, now)
         self.touch(now)
@@ -167,7 +167,7 @@ class VirtualLock:
 
     def turn_key(self, now: datetime) -> None:
         """Turn the mechanical key: the bolt goes to its other side."""
-        now = utc(now)
+        now = self._at(now)
         self.tick(now)
         if self.memory.bolt.state == BoltState.UNLOCKED:
             self._body.close_bolt(now)
@@ -183,7 +183,7 @@ class VirtualLock:
 
     def reboot(self, now: datetime) -> None:
         """Change the batteries: full ones, a clock that starts at 2000-01-01, and a log record."""
-        now = utc(now)
+        now = self._at(now)
         self._hang_up(now)
         memory = self.memory
         self._body.change(
@@ -193,12 +193,12 @@ class VirtualLock:
         )
         self._body.record(now, LogType.REBOOTED)
         self._touched_until = None
-        self._ticked_at = None
+        self._ticked_at = now
         self._quiet_since = now
 
     def press_reset_button(self, now: datetime) -> bool:
         """Hold the reset button until it beeps; return whether the lock minded it."""
-        now = utc(now)
+        now = self._at(now)
         if not self.memory.settings.switches & Switch.RESET_BUTTON:
             return False
         self._hang_up(now)
@@ -208,7 +208,7 @@ class VirtualLock:
 
     def next_event_at(self, now: datetime) -> datetime | None:
         """When something happens by itself next, as things stand ``now``."""
-        now = utc(now)
+        now = self._at(now)
         candidates = [self._body.relock_at(now)]
         if self._opens_by_itself:
             shown = self._body.local_time(now)
@@ -221,7 +221,7 @@ class VirtualLock:
 
     def tick(self, now: datetime) -> None:
         """Let happen what is due: auto-lock, passage mode, announcements, dropping idle ones."""
-        now = utc(now)
+        now = self._at(now)
         relock_at = self._body.relock_at(now)
         if relock_at is not None and relock_at <= now:
             self._body.close_bolt(now)
@@ -244,10 +244,8 @@ class VirtualLock:
 
     def _has_passage_begun(self, now: datetime) -> bool:
         """Whether a window began since the last tick and is still open."""
-        if self._ticked_at is None:
-            return False
         shown = self._body.local_time(now)
-        starts_at = next_passage_start(self.memory, self._body.local_time(self._ticked_at))
+        starts_at = next_passage_start(self.memory, self._body.local_time(self._ticked_at or now))
         has_begun = starts_at is not None and starts_at <= shown
         return has_begun and passage_ends_at(self.memory, shown) is not None
 
@@ -258,7 +256,7 @@ class VirtualLock:
         now: datetime,
         judge: Callable[[Body, bytes, datetime], KeypadResult],
     ) -> KeypadResult:
-        now = utc(now)
+        now = self._at(now)
         self.tick(now)
         connection = self._connection
         if connection is not None and connection.teach(opcode, credential, now):
@@ -268,6 +266,12 @@ class VirtualLock:
         self.touch(now)
         self._settle(now)
         return result
+
+    def _at(self, now: datetime) -> datetime:
+        """Return ``now`` in UTC; the first time that the lock is told is when it woke up."""
+        now = utc(now)
+        self._ticked_at = self._ticked_at or now
+        return now
 
     def _is_on_air(self, now: datetime) -> bool:
         is_quiet_kind = Feature.SILENT_WHEN_IDLE in self.memory.features

@@ -155,10 +155,8 @@ def get_switches(visit: Visit, _: GetSwitches) -> Switches:
 @handles(SetSwitch)
 def set_switch(visit: Visit, request: SetSwitch) -> SwitchSet:
     """Turn one switch on or off, if this lock has it."""
-    feature = _SWITCH_FEATURES.get(request.switch)
-    if feature is None:
+    if _SWITCH_FEATURES.get(request.switch) not in visit.body.memory.features:
         raise Refused(Refusal.NOT_SUPPORTED)
-    visit.require_feature(feature)
     bits = visit.body.memory.settings.switches & ~request.switch
     visit.body.change_settings(switches=bits | (request.switch if request.is_on else 0))
     return SwitchSet(battery_percent=visit.battery_percent)
