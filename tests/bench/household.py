@@ -7,7 +7,7 @@ import contextlib
 import json
 import shutil
 import socket
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from ttlock_agent.app import Surroundings, run_agent
-from ttlock_agent.clock import SystemClock
+from ttlock_agent.clock import Clock, SystemClock
 from ttlock_agent.config import load_config
 from ttlock_agent.control.client import call
 from ttlock_agent.control.messages import Result
@@ -80,7 +80,7 @@ class Household:
         }
         self.config.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
-    def open_journal(self, clock: SettableClock | SystemClock) -> Any:
+    def open_journal(self, clock: Clock) -> Awaitable[Journal]:
         """Return the opening of the journal while no agent has it."""
         vault = Vault(load_master_key(self.state, None))
         return Journal.open(self.state, vault, clock)
@@ -113,7 +113,9 @@ async def agent(household: Household, links: LinkFactory) -> AsyncGenerator[asyn
             await running
 
 
-async def until(household: Household, running: asyncio.Task[None], is_so: Any) -> None:
+async def until(
+    household: Household, running: asyncio.Task[None], is_so: Callable[[dict[str, Any]], bool]
+) -> None:
     """Wait until the agent's status is as wanted, or it has ended."""
     async with asyncio.timeout(WORK_LIMIT_S):
         while not running.done():
@@ -163,7 +165,7 @@ class SettableClock:
 async def queue(journal: Journal, request: dict[str, Any], now: datetime) -> str:
     """Make a job of a request, as the agent would; return its id."""
     payload = json.dumps(request).encode()
-    parsed = parse_request("passcode.add", payload, now=now, known_locks={request["lock"]})
+    parsed = parse_request("passcode.add", payload, known_locks={request["lock"]})
     assert parsed.lock is not None
     wish = wish_of(parsed.params, lock=parsed.lock, source="mqtt")
     assert wish is not None
@@ -220,9 +222,9 @@ def virtual_addresses(directory: Path, count: int) -> dict[str, str]:
     return {f"lock-{n}": f"virtual:{directory}/lock-{n}.sock" for n in range(count)}
 
 
-def are_settled(count: int) -> Any:
-    """Return the question whether ``count`` jobs are proved and nothing is left to do."""
-    return lambda status: status["jobs"]["proved"] >= count and not status["open_jobs"]
+def is_visited(lock: str) -> Callable[[dict[str, Any]], bool]:
+    """Return the question whether a lock was visited, to the end, and nothing is left to do."""
+    return lambda status: status["locks"][lock]["visits"] > 0 and not status["open_jobs"]
 
 
 def unique(numbers: Iterable[int]) -> list[str]:

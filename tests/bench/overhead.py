@@ -42,7 +42,7 @@ LOCK = "front-door"
 ADDRESS = "virtual:near"
 ROUNDS = 25
 BURST = 20
-RADIO_DELAY_S = 0.01
+RADIO_DELAY_S = 0.03
 """Of an answer while the requests of the burst come in: less than any radio's."""
 LEAST_COMMITS = 3
 """The request before its acknowledgement, the mark before the bytes, the verdict with its answer.
