@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from ttlock_protocol.checksum import crc8
 from ttlock_protocol.cipher import DEFAULT_KEY
 from ttlock_protocol.errors import CommandRefused, KeyMismatch, Refusal
+from ttlock_protocol.frame import Version
 from ttlock_protocol.keys import LockKeys
 from ttlock_protocol.messages.auth import CheckAdmin, CheckRandom, CheckUser
 from ttlock_protocol.messages.clock import GetClock
@@ -21,7 +23,7 @@ from ttlock_protocol.messages.pairing import (
 )
 from ttlock_protocol.messages.passcodes import GetPasscodes
 from ttlock_protocol.procedures import NewSecrets, authenticate_admin, enrol, reset
-from ttlock_protocol.virtual import KeypadReason, new_factory_lock
+from ttlock_protocol.virtual import KeypadReason, Notify, VirtualLock, new_factory_lock
 from ttlock_protocol.virtual.central import Central
 from ttlock_protocol.virtual.memory import Habits
 from virtual_helpers import KEYS, LOCAL, MAC, NOW, ZONE, Bench, paired, refusal_of, stored
@@ -127,6 +129,43 @@ def test_a_paired_lock_does_not_hand_out_its_key() -> None:
     assert refusal_of(central.request, GetAesKey()) == Refusal.NOT_IN_SETTING_MODE
     assert refusal_of(central.request, ADD_ADMIN) == Refusal.NOT_IN_SETTING_MODE
     assert refusal_of(central.request, FinishPairing()) == Refusal.NOT_IN_SETTING_MODE
+
+
+def replies(bench: Bench, frame: str) -> str:
+    """Return the bytes, in hexadecimal, with which the lock answers ``frame``."""
+    bench.lock.connect(bench.now)
+    bench.lock.receive(bytes.fromhex(frame), bench.now)
+    heard = b"".join(each.data for each in bench.lock.take_outputs() if isinstance(each, Notify))
+    return heard.hex()
+
+
+AES_KEY_REQUEST = "7f5a0503010001000119aa1026ed1d9258a1e428fcb48bbd1c0e5a46bc0d0a"
+"""The reference's ``aeskey.req``; the locks here have scene 1, as its examples do."""
+AES_KEY_REPLY = (
+    "7f5a0503010001000119aa206697e1d20be730892235938636b6aa8152f8c1ce49dac222568c6b2f5d0dc791640d0a"
+)
+SCENE_1 = Version(scene=1)
+
+
+def test_the_key_is_handed_out_in_the_references_own_frame() -> None:
+    memory = new_factory_lock(mac=MAC, name="S999_332211", now=NOW, zone=ZONE, version=SCENE_1)
+    bench = Bench(memory)
+    bench.lock = VirtualLock(memory, entropy=lambda _: KEYS.aes_key)
+    assert replies(bench, AES_KEY_REQUEST) == AES_KEY_REPLY
+
+
+def test_it_is_refused_in_the_references_own_frame() -> None:
+    assert replies(Bench(paired(version=SCENE_1)), AES_KEY_REQUEST) == (
+        "7f5a0503010001000119aa10cdc022057948ed527d182ba558d0aa37570d0a"
+    )
+
+
+def test_the_empty_reply_is_the_references_own_frame() -> None:
+    foreign = "7f5a0503010001000114aa1000000000000000000000000000000000"
+    checksum = crc8(bytes.fromhex(foreign))
+    assert replies(Bench(paired(version=SCENE_1)), f"{foreign}{checksum:02x}") == (
+        "7f5a0503010001000154aa00520d0a"
+    )
 
 
 def test_a_white_label_lock_wants_its_own_token() -> None:
