@@ -225,7 +225,7 @@ class Rig:
         if verb.startswith("job."):
             del body["lock"]
         payload = json.dumps(body, default=datetime.isoformat).encode()
-        parsed = parse_request(verb, payload, now=self.clock.now(), known_locks={LOCK})
+        parsed = parse_request(verb, payload, known_locks={LOCK})
         return await self.intake.take(parsed, source=source)
 
     async def add(self, passcode: str, /, **params: Any) -> Job:

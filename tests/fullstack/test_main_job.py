@@ -53,7 +53,7 @@ class Agent:
         body = {"id": f"r-{params['passcode']}", "lock": LOCK, **params}
         now = CLOCK.now()
         body["deadline_at"] = (now + timedelta(hours=1)).isoformat()
-        parsed = parse_request(verb, json.dumps(body).encode(), now=now, known_locks={LOCK})
+        parsed = parse_request(verb, json.dumps(body).encode(), known_locks={LOCK})
         return await self.intake.take(parsed, source="mqtt")
 
     async def until(self, job: Job, is_so: Callable[[Job], bool]) -> Job:

@@ -27,6 +27,7 @@ from ttlock_agent.requests import (
     RequestRejected,
     canonical_content,
     parse_request,
+    refuse_late,
 )
 from ttlock_agent.requests.schema import requests_schema
 from ttlock_agent.validation import BadValue
@@ -48,7 +49,9 @@ ADD: dict[str, Any] = {
 
 def parse(verb: str, request: object, **options: Any) -> ParsedRequest:
     payload = request if isinstance(request, bytes) else json.dumps(request).encode()
-    return parse_request(verb, payload, now=NOW, known_locks=LOCKS, **options)
+    parsed = parse_request(verb, payload, known_locks=LOCKS, **options)
+    refuse_late(parsed, NOW)
+    return parsed
 
 
 def refusal(verb: str, request: object, **options: Any) -> RequestRejected:

@@ -37,6 +37,7 @@ from ttlock_agent.requests import (
     PasscodeSync,
     Priority,
     canonical_content,
+    refuse_late,
 )
 from ttlock_protocol.errors import LocalProtocolError
 
@@ -86,12 +87,6 @@ class Intake:
 
     async def _accept(self, request: ParsedRequest, source: str, reply_to: ReplyTo | None) -> Job:
         assert request.lock is not None, "all other verbs are about a lock"
-        if request.lock not in self._profiles and not isinstance(request.params, LockEnrol):
-            raise JobRejected(
-                "The agent has no keys for this lock.",
-                reason=Rejection.NO_KEYS,
-                hint="Import them with `ttlock-agent keys import`, or name them in the config.",
-            )
         # From looking at what is wanted until the journal has it, nobody else may want something.
         async with self._accepting:
             is_known = await self._journal.job_by_request(request.id) is not None
@@ -124,6 +119,13 @@ class Intake:
     async def _demand(self, request: ParsedRequest, source: str) -> Demand:
         """Return what a new request changes about what is wanted; raises ``JobRejected``."""
         assert request.lock is not None, "only requests about a lock are accepted"
+        refuse_late(request, self._clock.now())
+        if request.lock not in self._profiles and not isinstance(request.params, LockEnrol):
+            raise JobRejected(
+                "The agent has no keys for this lock.",
+                reason=Rejection.NO_KEYS,
+                hint="Import them with `ttlock-agent keys import`, or name them in the config.",
+            )
         if isinstance(request.params, PasscodeCheck):
             self._register_secret(request.params.passcode.digits)
         present = await self._journal.wanted(request.lock)

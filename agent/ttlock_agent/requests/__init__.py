@@ -21,6 +21,7 @@ from .parse import (
     RequestRejected,
     canonical_content,
     parse_request,
+    refuse_late,
 )
 from .passcode import Passcode
 from .structs import (
@@ -84,4 +85,5 @@ __all__ = [
     "canonical_content",
     "parse_request",
     "passphrase_of",
+    "refuse_late",
 ]

@@ -76,15 +76,14 @@ def parse_request(
     verb: str,
     payload: bytes,
     *,
-    now: datetime,
     known_locks: Collection[str],
     is_retained: bool = False,
     correlation_id: str | None = None,
 ) -> ParsedRequest:
-    """Judge one request; raises ``RequestRejected``.
+    """Judge one request by itself; raises ``RequestRejected``.
 
-    ``now`` is aware. ``correlation_id`` is what an MQTT 5 caller sent as correlation data; it
-    serves as the id where the payload has none.
+    ``correlation_id`` is what an MQTT 5 caller sent as correlation data; it serves as the id where
+    the payload has none. Whether it comes too late is for :func:`refuse_late` to say.
     """
     fallback_id = correlation_id if correlation_id and _is_id(correlation_id) else None
     raw = _object_from(payload, fallback_id)
@@ -118,8 +117,23 @@ def parse_request(
             Rejection.UNKNOWN_LOCK,
             f"Did you mean {meant}?" if meant else "Use a lock's id from the configuration.",
         )
-    _refuse_late(params, now, refuse)
     return ParsedRequest(request_id, verb, params)
+
+
+def refuse_late(request: ParsedRequest, now: datetime) -> None:
+    """Raise ``RequestRejected`` for a request that nobody can fulfil in time any more.
+
+    Not for one that is asked again: its job has an answer, however late.
+    """
+    params, refuse = request.params, _Refuse(request.id)
+    if params.deadline_at is not None and params.deadline_at <= now:
+        refuse("`deadline_at` is over.", Rejection.EXPIRED, "Send a new request, with a new id.")
+    if isinstance(params, PasscodeAdd) and params.valid_until and params.valid_until <= now:
+        refuse(
+            "`valid_until` is over: the passcode would never open anything.",
+            Rejection.EXPIRED,
+            "Check the dates, their UTC offsets, and the agent's clock.",
+        )
 
 
 def canonical_content(request: ParsedRequest) -> bytes:
@@ -266,14 +280,3 @@ def _example(name: str, expected: object) -> str:
     if example is None:
         return f"Write {expectation(expected)}."
     return f'Write for example "{name}": {example}.'
-
-
-def _refuse_late(params: Request, now: datetime, refuse: _Refuse) -> None:
-    if params.deadline_at is not None and params.deadline_at <= now:
-        refuse("`deadline_at` is over.", Rejection.EXPIRED, "Send a new request, with a new id.")
-    if isinstance(params, PasscodeAdd) and params.valid_until and params.valid_until <= now:
-        refuse(
-            "`valid_until` is over: the passcode would never open anything.",
-            Rejection.EXPIRED,
-            "Check the dates, their UTC offsets, and the agent's clock.",
-        )
