@@ -414,6 +414,18 @@ async def test_a_central_that_writes_too_much_is_dropped(door: Door) -> None:
     await (await door.connect()).link.close()
 
 
+async def test_nobody_writes_into_somebody_elses_connection(door: Door) -> None:
+    visitor = await door.connect()
+    await visitor.login()
+    reader, writer = await door.raw()
+    for piece in chunks(Session(key=KEYS.aes_key, version=KEYS.version).send(ADD)):
+        writer.write(encode_line(Write(piece)))
+    assert await asyncio.wait_for(reader.read(), SOON_S) == b""
+    writer.close()
+    assert (await door.control.memory()).passcodes == ()
+    await visitor.ask(ADD)
+
+
 class TestSightings:
     async def collect(self, door: Door, links: VirtualLinkFactory, seconds: int) -> list[Sighting]:
         found: list[Sighting] = []
