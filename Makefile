@@ -2,7 +2,7 @@
 BIN := .venv/bin
 SOURCES := protocol agent tests
 
-.PHONY: help demo test check format bench fuzz clean
+.PHONY: help demo demo-restore test check format bench fuzz clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -10,6 +10,10 @@ help:
 ## make demo      the main job without radio: cloud says delivered, door says no, agent delivers
 demo: .venv/.demo
 	$(BIN)/ttlock-agent demo
+
+## make demo-restore   a reset that loses nothing, with power cuts in the middle
+demo-restore: .venv/.demo
+	$(BIN)/ttlock-agent demo-restore
 
 ## make test      every test that needs no virtual machine
 test: .venv/.test

@@ -18,11 +18,25 @@ from ttlock_agent.errors import EX_OK, EX_SOFTWARE
 from ttlock_agent.logs import LogLevel, Redactor, configure_logging
 
 
+def made_directory(
+    _context: click.Context, parameter: click.Parameter, keep: Path | None
+) -> Path | None:
+    """Make the directory of ``--keep``, if it was given."""
+    if keep is None:
+        return None
+    try:
+        keep.mkdir(mode=0o700, parents=True)
+    except OSError as error:
+        raise click.BadParameter(f"{keep}: {error.strerror}", param=parameter) from error
+    return keep.absolute()
+
+
 @click.command("demo")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.option(
     "--keep",
     type=click.Path(path_type=Path, file_okay=False),
+    callback=made_directory,
     help="Play in this directory, which must not exist, and leave everything there.",
 )
 def demo_command(*, as_json: bool, keep: Path | None) -> None:
@@ -30,12 +44,6 @@ def demo_command(*, as_json: bool, keep: Path | None) -> None:
 
     Exit code 0 only if every passcode that must open the door did open it.
     """
-    if keep is not None:
-        try:
-            keep.mkdir(mode=0o700, parents=True)
-        except OSError as error:
-            raise click.BadParameter(f"{keep}: {error.strerror}", param_hint="--keep") from error
-        keep = keep.absolute()
     narrator = Narrator()
     account = asyncio.run(_play(keep, tell_as_json if as_json else narrator.tell))
     if as_json:

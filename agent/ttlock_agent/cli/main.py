@@ -11,6 +11,7 @@ from ttlock_agent import __version__
 from ttlock_agent.cli.backup import backup_command
 from ttlock_agent.cli.check import check_config_command
 from ttlock_agent.cli.demo import demo_command
+from ttlock_agent.cli.demo_restore import demo_restore_command
 from ttlock_agent.cli.keys import keys_command
 from ttlock_agent.cli.lock import enrol_command, lock_command
 from ttlock_agent.cli.restore import restore_command
@@ -36,6 +37,7 @@ for command in (
     enrol_command,
     restore_command,
     demo_command,
+    demo_restore_command,
     virtual_lock_command,
 ):
     cli.add_command(command)

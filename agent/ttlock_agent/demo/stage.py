@@ -7,10 +7,7 @@ file like any other.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
-import json
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -28,7 +25,7 @@ from ttlock_agent.cloud.ports import MemoryStore
 from ttlock_agent.cloud.quota import QuotaBudget
 from ttlock_agent.cloud.token import CloudAccount
 from ttlock_agent.demo.broker import BrokerProcess
-from ttlock_agent.errors import EX_UNAVAILABLE, AgentError
+from ttlock_agent.demo.processes import run_process, wait_ready
 from ttlock_agent.fakes.cloud_state import (
     Account,
     Fault,
@@ -61,18 +58,8 @@ _KEYS: Final = LockKeys(
     admin_secret=123456789,
     unlock_key=987654321,
 )
-_START_TIMEOUT_S: Final = 20.0
-_STOP_TIMEOUT_S: Final = 10.0
 POLL_INTERVAL_S: Final = 1
 GRACE_S: Final = 1
-
-
-class StageFailed(AgentError):
-    """One of the demo's processes did not start."""
-
-    code = "demo_stage"
-    exit_code = EX_UNAVAILABLE
-    hint = "Look at its log in the demo's directory (--keep DIRECTORY leaves it in place)."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +112,7 @@ async def build_stage(directory: Path, clock: Clock) -> AsyncGenerator[Stage]:
 async def agent_process(stage: Stage) -> AsyncGenerator[None]:
     """Start the agent from its own config file; it ends with the context."""
     command = ("-m", "ttlock_agent", "run", "--config", str(stage.agent_config))
-    async with _process(stage.directory, "agent", *command):
+    async with run_process(stage.directory, "agent", *command):
         yield
 
 
@@ -162,8 +149,8 @@ async def _cloud_process(directory: Path) -> AsyncGenerator[dict[str, Any]]:
     state = directory / "cloud.json"
     state.write_bytes(msgspec.json.encode(world))
     command = ("-m", "ttlock_agent.fakes.cloud", "--port", "0", "--state", str(state))
-    async with _process(directory, "cloud", *command) as process:
-        yield await _ready(process, "cloud")
+    async with run_process(directory, "cloud", *command) as process:
+        yield await wait_ready(process, "cloud")
 
 
 @asynccontextmanager
@@ -184,49 +171,8 @@ async def _lock_process(
         ),
     )
     command = ("-m", "ttlock_agent", "virtual-lock", "--state", str(state), "--socket", str(socket))
-    async with _process(directory, "lock", *command) as process:
-        yield await _ready(process, "lock")
-
-
-@asynccontextmanager
-async def _process(
-    directory: Path, name: str, *command: str
-) -> AsyncGenerator[asyncio.subprocess.Process]:
-    with (directory / f"{name}.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-        )
-    try:
-        yield process
-    finally:
-        await _stop(process)
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(_STOP_TIMEOUT_S):
-            # Reads what is left, so that the pipe is closed with the process.
-            await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.communicate()
-
-
-async def _ready(process: asyncio.subprocess.Process, name: str) -> dict[str, Any]:
-    assert process.stdout is not None, "every process of the stage has a pipe"
-    try:
-        async with asyncio.timeout(_START_TIMEOUT_S):
-            line = await process.stdout.readline()
-        ready: dict[str, Any] = json.loads(line)
-    except (TimeoutError, ValueError) as error:
-        raise StageFailed(f"The demo's {name} did not start.") from error
-    return ready
+    async with run_process(directory, "lock", *command) as process:
+        yield await wait_ready(process, "lock")
 
 
 def _write_config(
