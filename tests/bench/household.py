@@ -188,10 +188,11 @@ async def with_history(household: Household, jobs: int) -> None:
     What was written once is copied for other households of the same run.
     """
     written = household.directory.parent.parent / f"history-{jobs}"
-    if not written.exists():
+    if written.exists():
+        shutil.copytree(written, household.state, dirs_exist_ok=True)
+    else:
         await _write_history(household, jobs)
         shutil.copytree(household.state, written)
-    shutil.copytree(written, household.state, dirs_exist_ok=True)
 
 
 async def _write_history(household: Household, jobs: int) -> None:
