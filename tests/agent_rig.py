@@ -29,6 +29,7 @@ from ttlock_agent.link import Sighting
 from ttlock_agent.lock.visit import LockProfile
 from ttlock_agent.mqtt.topics import Topics
 from ttlock_agent.requests import parse_request
+from ttlock_agent.timesync import CANNOT_TELL, TimeSync
 from ttlock_agent.vault import KeySource, MasterKey, Vault
 from ttlock_protocol.cipher import decrypt
 from ttlock_protocol.frame import Frame, FrameDecoder
@@ -57,6 +58,8 @@ RESPONSE_TIMEOUT_S = 0.05
 PATIENCE_S = 10.0
 MAX_PAUSES = 50
 VAULT = Vault(MasterKey(value=b"\x21" * 32, source=KeySource.FILE))
+
+RIG_OPTIONS = ("keys", "vault", "time_sync")
 
 Hook = Callable[[int], Awaitable[None]]
 
@@ -316,6 +319,7 @@ async def start_rig(
     *,
     keys: LockKeys = KEYS,
     vault: Vault = VAULT,
+    time_sync: TimeSync = CANNOT_TELL,
     **profile: Any,
 ) -> Rig:
     """Start the radio and the deadlines on a journal in ``directory``."""
@@ -339,6 +343,7 @@ async def start_rig(
         LockMemory(journal, TOPICS, clock),
         answers,
         clock,
+        time_sync=time_sync,
         on_findings=on_findings,
     )
 
@@ -363,7 +368,7 @@ async def start_rig(
 @asynccontextmanager
 async def rig_at(directory: Path, door: Door | None = None, **options: Any) -> AsyncIterator[Rig]:
     """Run a rig, by default at a fresh door, until the context ends."""
-    profile = {name: options.pop(name) for name in ("keys", "vault") if name in options}
+    profile = {name: options.pop(name) for name in RIG_OPTIONS if name in options}
     rig = await start_rig(directory, door or Door(ManualClock(), **options), **profile)
     try:
         yield rig

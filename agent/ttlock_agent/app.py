@@ -34,6 +34,7 @@ from ttlock_agent.heartbeats import Heartbeats
 from ttlock_agent.herald import Herald
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.bell import Bell
+from ttlock_agent.jobs.daylight import Daylight
 from ttlock_agent.jobs.housekeeping import Housekeeper
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.memory import LockMemory
@@ -53,6 +54,7 @@ from ttlock_agent.mqtt.topics import Topics
 from ttlock_agent.publication import Publication
 from ttlock_agent.service import LockStatus, Service, Vitals
 from ttlock_agent.systemd import Notifier, watchdog_interval_s
+from ttlock_agent.timesync import CANNOT_TELL, TimeSync
 from ttlock_agent.vault import KeySource, Vault, load_master_key
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ class Surroundings:
 
     clock: Clock
     links: Callable[[Config], LinkFactory]
+    time_sync: TimeSync = CANNOT_TELL
     notifier: Notifier = field(default_factory=Notifier.from_environment)
     random: Callable[[], float] = random.random
     randbelow: Callable[[int], int] = secrets.randbelow
@@ -148,6 +151,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             vitals=Vitals(
                 mqtt=lambda: _mqtt_vitals(connection.state),
                 cloud=lambda: {"is_watched": False} if watch is None else watch.vitals(),
+                time_sync=surroundings.time_sync,
                 vault_key=key_source.value,
                 journal_set_aside=None if journal.set_aside is None else str(journal.set_aside),
                 locks={lock.id: LockStatus(address=str(lock.address)) for lock in config.locks},
@@ -161,6 +165,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             memory,
             answers,
             clock,
+            time_sync=surroundings.time_sync,
             on_findings=_no_findings if watch is None else watch.found,
         )
         radio_beat = heartbeats.loop("radio", limit_s=RADIO_LIMIT_S)
@@ -228,6 +233,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 beat=heartbeats.loop("deadlines", limit_s=JOURNAL_LIMIT_S),
             ).run,
             Housekeeper(journal, clock).run,
+            Daylight(journal, intake, locks.profiles, clock).run,
             Herald(
                 surroundings.notifier,
                 heartbeats,

@@ -16,6 +16,7 @@ from ttlock_agent.control.messages import Call, Line, Progress, Result
 from ttlock_agent.errors import ConfigError, JobError, JobRejected, Rejection
 from ttlock_agent.jobs.answers import Answers, answer_body, job_body, summaries
 from ttlock_agent.jobs.bell import Bell
+from ttlock_agent.jobs.facts import lock_facts
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.model import FINAL_STATES, Job, JobState, ReplyTo
 from ttlock_agent.jobs.radio import Report
@@ -33,6 +34,7 @@ from ttlock_agent.requests import (
     parse_request,
     passphrase_of,
 )
+from ttlock_agent.timesync import CANNOT_TELL, TimeSync
 
 STATUS: Final = "status"
 KEYS_IMPORT: Final = "keys.import"
@@ -60,6 +62,7 @@ class Vitals:
 
     mqtt: Callable[[], dict[str, Any]]
     cloud: Callable[[], dict[str, Any]]
+    time_sync: TimeSync = CANNOT_TELL
     vault_key: str
     journal_set_aside: str | None
     locks: dict[str, LockStatus] = field(default_factory=dict)
@@ -229,8 +232,11 @@ class Service:
             "cloud": self._vitals.cloud(),
             "vault_key": self._vitals.vault_key,
             "journal_set_aside": self._vitals.journal_set_aside,
+            "is_time_synchronised": await self._vitals.time_sync.is_synchronised(),
             "locks": {
-                name: asdict(lock) | {"has_keys": name in self._locks.profiles}
+                name: asdict(lock)
+                | {"has_keys": name in self._locks.profiles}
+                | await lock_facts(self._journal, name)
                 for name, lock in self._vitals.locks.items()
             },
             "jobs": {state.value: counts[state] for state in JobState},

@@ -78,7 +78,12 @@ def from_lock(local: datetime, zone: tzinfo, *, near: datetime | None = None) ->
 
 
 def clock_drift(local: datetime, now: datetime, zone: tzinfo) -> timedelta:
-    """Return how far a lock that shows ``local`` at ``now`` is ahead (negative: behind)."""
+    """Return how far a lock that shows ``local`` at ``now`` is ahead (negative: behind).
+
+    A clock within the hour that does not exist was not put forward, and is behind by that.
+    """
+    if reading(local, zone) is Reading.NEVER:
+        return local - to_lock(now, zone)
     return from_lock(local, zone, near=now) - now
 
 

@@ -14,6 +14,7 @@ from ttlock_agent.config import Config, check_config, load_config
 from ttlock_agent.errors import AgentError
 from ttlock_agent.link.start import link_factory
 from ttlock_agent.logs import Redactor, configure_logging
+from ttlock_agent.timesync import SystemTimeSync
 
 
 @click.command("run")
@@ -49,7 +50,10 @@ def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
 async def _run(config: Config, redactor: Redactor) -> None:
     clock = SystemClock()
     surroundings = Surroundings(
-        clock=clock, links=lambda c: link_factory(c, clock), register_secret=redactor.register
+        clock=clock,
+        links=lambda c: link_factory(c, clock),
+        time_sync=SystemTimeSync(clock),
+        register_secret=redactor.register,
     )
     running = asyncio.create_task(run_agent(config, surroundings))
     loop = asyncio.get_running_loop()

@@ -25,7 +25,7 @@ from ttlock_agent.errors import (
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, WaitReason, WantedPasscode
 from ttlock_agent.jobs.moves import move_those_open
-from ttlock_agent.jobs.passcodes import TYPE_OF_KIND, add_request, modify_request
+from ttlock_agent.jobs.passcodes import TYPE_OF_KIND, add_request, is_timed, modify_request
 from ttlock_agent.jobs.reconcile import Act, act_believed, act_for, review
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.lock.refusals import refused
@@ -137,8 +137,10 @@ class Delivery:
         """What the lock held when it was last read in this visit, complete."""
         self.listed_at: datetime | None = None
 
-    async def run(self, tasks: Sequence[PasscodeTask]) -> None:
+    async def run(self, tasks: Sequence[PasscodeTask], *, is_time_known: bool = True) -> None:
         """Bring ``tasks`` as far as they go; raises what ends the visit.
+
+        Without ``is_time_known``, timed ones are read back, and not written.
 
         No two of them may be about the same digits. Jobs that are still open afterwards stay as the
         journal has them.
@@ -163,7 +165,10 @@ class Delivery:
                 self._profile.id,
                 {task.job.id: task.next is Act.NOTHING for task in pending if task.is_untouched},
             )
-            pending = await self._perform_all(await self._settle(pending))
+            pending = await self._settle(pending)
+            if not is_time_known:
+                pending = [task for task in pending if not self._needs_time(task)]
+            pending = await self._perform_all(pending)
 
     async def _take_up(self, tasks: Sequence[PasscodeTask]) -> list[PasscodeTask]:
         """Mark as working what only waited, for a reading alone may prove it."""
@@ -207,6 +212,9 @@ class Delivery:
             now=self._clock.now(),
         )
         return list(found.over)
+
+    def _needs_time(self, task: PasscodeTask) -> bool:
+        return task.next is not Act.DELETE and is_timed(task.wanted, self._clock.now())
 
     async def _settle(self, tasks: Sequence[PasscodeTask]) -> list[PasscodeTask]:
         """Journal what the listing tells, in one transaction; return the tasks it leaves open."""

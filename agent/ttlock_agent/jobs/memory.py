@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from ttlock_agent.clock import Clock
+from ttlock_agent.jobs.drift import longer_history
 from ttlock_agent.jobs.events import event
 from ttlock_agent.jobs.model import Known, WantedPasscode
 from ttlock_agent.jobs.passcodes import Held, held
@@ -23,6 +24,7 @@ from ttlock_protocol.messages.passcodes import PasscodeRecord
 
 LISTING: Final = "passcodes"
 CLOCK: Final = "clock"
+CLOCK_HISTORY: Final = "clock_history"
 STATE: Final = "state"
 STRANGERS: Final = "strangers"
 
@@ -78,7 +80,16 @@ class LockMemory:
             "clock_error_before_s": before.error_s,
             "was_set": after is not None,
         }
-        await self._journal.remember_lock(profile.id, CLOCK, value, last.read_at)
+        history = await self.clock_history(profile.id)
+        longer = longer_history(history, before, was_set=after is not None)
+        await self._journal.remember(
+            profile.id, {CLOCK: value, CLOCK_HISTORY: longer}, last.read_at
+        )
+
+    async def clock_history(self, lock: str) -> list[dict[str, Any]]:
+        """Return how far the clock was off at earlier visits, the oldest first."""
+        known = await self._journal.last_known(lock, CLOCK_HISTORY)
+        return [] if known is None else list(known.value)
 
     async def keep_state(self, profile: LockProfile, state: dict[str, Any]) -> None:
         """Keep battery and bolt."""

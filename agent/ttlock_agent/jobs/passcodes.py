@@ -92,6 +92,17 @@ def collision(digits: str, others: Sequence[str]) -> str | None:
     return None
 
 
+def is_timed(wish: WantedPasscode, now: datetime) -> bool:
+    """Whether a right clock matters to ``wish``, now or later."""
+    if not wish.is_wanted or (wish.valid_until is not None and wish.valid_until <= now):
+        return False
+    return (
+        wish.kind is not PasscodeKind.PERMANENT
+        or wish.valid_until is not None
+        or (wish.valid_from is not None and wish.valid_from > now)
+    )
+
+
 def lock_window(wanted: WantedPasscode, zone: tzinfo) -> tuple[datetime, datetime | None]:
     """Return the validity of ``wanted`` by the lock's clock.
 

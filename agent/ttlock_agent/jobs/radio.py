@@ -7,7 +7,7 @@ visits the slot of the lock is free for the gateway and the owner's phone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,6 +19,7 @@ from ttlock_agent.errors import AgentError, JournalError
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.backoff import pause_s
 from ttlock_agent.jobs.endings import given_up, named, wait_reason
+from ttlock_agent.jobs.gate import held
 from ttlock_agent.jobs.model import (
     Job,
     JobFailure,
@@ -129,7 +130,7 @@ class Radio:
         while True:
             self._beat()
             try:
-                jobs = await self._due()
+                jobs = await self._admitted(await self._due())
                 if jobs:
                     await self._visit(jobs[0].lock)
                 else:
@@ -215,7 +216,19 @@ class Radio:
 
     async def _joining(self, lock: str) -> list[Job]:
         now = self._clock.now()
-        return [job for job in await self._open_jobs(lock) if may_join(job, now)]
+        jobs = [job for job in await self._open_jobs(lock) if may_join(job, now)]
+        return await self._admitted(jobs)
+
+    async def _admitted(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return those of ``jobs`` that may go to the lock; journal why the others may not."""
+        reasons = await self._work.gate.hold(jobs)
+        moves = {
+            job.id: move
+            for job in jobs
+            if job.id in reasons and (move := held(job, reasons[job.id])) is not None
+        }
+        await move_those_open(self._journal, moves)
+        return [job for job in jobs if job.id not in reasons]
 
     async def _open_jobs(self, lock: str | None = None) -> list[Job]:
         jobs = await self._journal.open_jobs(lock)

@@ -12,6 +12,7 @@ import msgspec
 
 from ttlock_agent.clock import Clock
 from ttlock_agent.jobs.door_log import DoorLog
+from ttlock_agent.jobs.drift import drift_s_per_day
 from ttlock_agent.jobs.memory import LockMemory, describe_listing
 from ttlock_agent.jobs.model import Job, JobState, PasscodeKind, WantedPasscode
 from ttlock_agent.jobs.passcodes import find
@@ -144,7 +145,12 @@ def _word_for(listing: Listing, digits: str, *, is_generated: bool) -> str:
 
 async def _read_clock(errand: Errand) -> Outcome:
     reading = await errand.visit.read_clock()
-    return Outcome(JobState.DONE, _clock_result(reading, errand))
+    history = await errand.memory.clock_history(errand.profile.id)
+    return Outcome(
+        JobState.DONE,
+        _clock_result(reading, errand)
+        | {"drift_s_per_day": drift_s_per_day(history), "history": history},
+    )
 
 
 async def _sync_clock(errand: Errand) -> Outcome:

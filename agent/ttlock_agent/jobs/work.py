@@ -12,6 +12,7 @@ from ttlock_agent.errors import IllegalMove, LockMisunderstood
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.delivery import Delivery, OnFindings, PasscodeTask
 from ttlock_agent.jobs.door_log import DoorLog
+from ttlock_agent.jobs.gate import Gate
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, WantedPasscode
 from ttlock_agent.jobs.reproof import Reproof
@@ -19,6 +20,7 @@ from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.verbs import READS, Errand, wish_of_job
 from ttlock_agent.lock.refusals import refused
 from ttlock_agent.lock.visit import LockProfile, Visit
+from ttlock_agent.timesync import CANNOT_TELL, TimeSync
 from ttlock_protocol.errors import CommandRefused, ProtocolError
 
 log = structlog.get_logger()
@@ -38,8 +40,11 @@ class Work:
         answers: Answers,
         clock: Clock,
         *,
+        time_sync: TimeSync = CANNOT_TELL,
         on_findings: OnFindings = lambda _lock, _findings: None,
     ) -> None:
+        self.gate = Gate(clock, time_sync)
+        """Who may go to a lock at all."""
         self._journal = journal
         self._memory = memory
         self._answers = answers
@@ -57,6 +62,7 @@ class Work:
             memory=self._memory,
             answers=self._answers,
             clock=self._clock,
+            gate=self.gate,
             door_log=self._door_log,
             reproof=self._reproof,
             on_findings=self._on_findings,
@@ -75,10 +81,12 @@ class LockWork:
         memory: LockMemory,
         answers: Answers,
         clock: Clock,
+        gate: Gate,
         door_log: DoorLog,
         reproof: Reproof,
         on_findings: OnFindings,
     ) -> None:
+        self._gate = gate
         self._door_log = door_log
         self._reproof = reproof
         self._visit = visit
@@ -125,8 +133,9 @@ class LockWork:
                 answers=self._answers,
                 on_findings=self._on_findings,
             )
+            is_time_known = await self._gate.is_time_known()
             try:
-                await delivery.run(tasks)
+                await delivery.run(tasks, is_time_known=is_time_known)
             finally:
                 if delivery.listing is not None and delivery.listed_at is not None:
                     await self._memory.keep_listing(
@@ -162,7 +171,9 @@ class LockWork:
             return
         is_off = before.error_s is None or abs(before.error_s) > self._profile.clock_tolerance_s
         after = None
-        if is_off:
+        if is_off and not await self._gate.is_time_known():
+            log.warning("lock_clock_left", lock=self.lock, error_s=before.error_s)
+        elif is_off:
             log.info("lock_clock_off", lock=self.lock, error_s=before.error_s)
             await self._visit.set_clock()
             after = await self._visit.read_clock()

@@ -1,0 +1,31 @@
+"""What a status says of a lock from the journal: what is known, whoever learnt it, and when."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ttlock_agent.jobs.drift import drift_s_per_day
+from ttlock_agent.jobs.memory import CLOCK, CLOCK_HISTORY
+from ttlock_agent.jobs.store import Journal
+
+SHOWN_HISTORY: Final = 5
+"""So many of the last readings of a clock; `clock.read` has all."""
+
+
+async def lock_facts(journal: Journal, lock: str) -> dict[str, Any]:
+    """Return the part of a status that outlives the agent."""
+    return {"clock": await _clock(journal, lock)}
+
+
+async def _clock(journal: Journal, lock: str) -> dict[str, Any] | None:
+    known = await journal.last_known(lock, CLOCK)
+    if known is None:
+        return None
+    past = await journal.last_known(lock, CLOCK_HISTORY)
+    history = [] if past is None else past.value
+    return {
+        **known.value,
+        "as_of": known.as_of.isoformat(timespec="seconds"),
+        "drift_s_per_day": drift_s_per_day(history),
+        "history": history[-SHOWN_HISTORY:],
+    }
