@@ -117,7 +117,7 @@ def _android_rows(connection: sqlite3.Connection, tables: dict[str, str]) -> lis
 
 def _belongs(version: dict[str, Any], key: dict[str, Any]) -> bool:
     if key.get("lockversionid") is not None:
-        return version.get("id") == key["lockversionid"]
+        return bool(version.get("id") == key["lockversionid"])
     links = (column for column in ("lockid", "lockmac", "keyid") if key.get(column) is not None)
     return any(version.get(column) == key[column] for column in links)
 

@@ -13,8 +13,9 @@ import pytest
 from paho.mqtt.enums import MQTTProtocolVersion  # noqa: TID251 - the peer's, not ours
 
 from ttlock_agent.demo.broker import BrokerKind, BrokerProcess
-from ttlock_agent.mqtt.client import MAX_MESSAGE_BYTES, RECEIVE_MAXIMUM
+from ttlock_agent.mqtt.client import MAX_MESSAGE_BYTES
 from ttlock_agent.mqtt.errors import BrokerUnavailable, PublishRefused
+from ttlock_agent.mqtt.incoming import MAX_MESSAGES
 from ttlock_agent.mqtt.protocol_choice import MqttVersion
 from ttlock_agent.mqtt.state import ConnectionState, ConnectionStatus
 from ttlock_agent.publication import Publication
@@ -277,9 +278,10 @@ async def take_numbers(agent: Any, count: int) -> list[int]:
 async def test_a_flood_is_limited_and_nothing_of_it_is_lost(
     version: MqttVersion, start_broker: Any, connect_peer: Any, start_agent: Any, log_guard: Any
 ) -> None:
-    lines = ["allow_anonymous true", "max_inflight_messages 0"]  # no limit but ours
+    # No limit but ours.
+    lines = ["allow_anonymous true", "max_inflight_messages 0", "max_queued_messages 0"]
     broker = start_broker(BrokerKind.MOSQUITTO, mosquitto_lines=lines)
-    count = 3 * RECEIVE_MAXIMUM
+    count = MAX_MESSAGES + 50
     async with start_agent(broker.port, first_version=version) as agent:
         await agent.connection.wait_connected()
         peer = connect_peer(broker)

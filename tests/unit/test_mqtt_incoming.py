@@ -35,7 +35,7 @@ def test_payload_is_hidden() -> None:
 
 
 async def test_order_is_kept() -> None:
-    queue = IncomingQueue(LIMIT, on_drained=Drains())
+    queue = IncomingQueue(max_messages=LIMIT, on_drained=Drains())
     for text in "abc":
         queue.offer(message(text))
     assert await take(queue, 3) == ["a", "b", "c"]
@@ -43,7 +43,7 @@ async def test_order_is_kept() -> None:
 
 async def test_overflow_is_left_with_the_broker_and_asked_for_again_when_drained() -> None:
     drains = Drains()
-    queue = IncomingQueue(LIMIT, on_drained=drains)
+    queue = IncomingQueue(max_messages=LIMIT, on_drained=drains)
     for text in "abcd":
         queue.offer(message(text))
     assert await take(queue, 1) == ["a"]
@@ -61,7 +61,7 @@ async def test_overflow_is_left_with_the_broker_and_asked_for_again_when_drained
 
 
 async def test_what_is_left_to_the_broker_is_not_taken_twice() -> None:
-    queue = IncomingQueue(LIMIT, on_drained=Drains())
+    queue = IncomingQueue(max_messages=LIMIT, on_drained=Drains())
     queue.offer(message("a"))
     queue.leave_to_broker()
     queue.offer(message("b"))
@@ -73,7 +73,7 @@ async def test_what_is_left_to_the_broker_is_not_taken_twice() -> None:
 
 async def test_qos_0_is_dropped_when_full_and_nothing_is_asked_for_again() -> None:
     drains = Drains()
-    queue = IncomingQueue(LIMIT, on_drained=drains)
+    queue = IncomingQueue(max_messages=LIMIT, on_drained=drains)
     for text in "abcd":
         queue.offer(message(text, qos=0))
     assert await take(queue, 3) == ["a", "b", "c"]
@@ -84,9 +84,19 @@ async def test_qos_0_is_dropped_when_full_and_nothing_is_asked_for_again() -> No
 
 
 async def test_a_lost_connection_takes_along_what_will_be_delivered_again() -> None:
-    queue = IncomingQueue(LIMIT, on_drained=Drains())
+    queue = IncomingQueue(max_messages=LIMIT, on_drained=Drains())
     queue.offer(message("again", qos=1))
     queue.offer(message("once", qos=0))
     queue.connection_lost()
     queue.offer(message("new", qos=1))
     assert await take(queue, 2) == ["once", "new"]
+
+
+async def test_large_messages_fill_the_queue_by_their_bytes() -> None:
+    queue = IncomingQueue(max_bytes=10, on_drained=Drains())
+    for text in ("1234", "5678", "901"):
+        queue.offer(message(text))
+    assert await take(queue, 2) == ["1234", "5678"]
+    queue.connection_lost()
+    queue.offer(message("0123456789"))
+    assert await take(queue, 1) == ["0123456789"]

@@ -2,45 +2,53 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from typing import NoReturn
+from types import MappingProxyType
+from typing import Final, NoReturn
 
 import click
 
 from ttlock_agent import __version__
-from ttlock_agent.cli.backup import backup_command
-from ttlock_agent.cli.check import check_config_command
-from ttlock_agent.cli.demo import demo_command
-from ttlock_agent.cli.demo_restore import demo_restore_command
-from ttlock_agent.cli.keys import keys_command
-from ttlock_agent.cli.lock import enrol_command, lock_command
-from ttlock_agent.cli.restore import restore_command
-from ttlock_agent.cli.run import run_command
-from ttlock_agent.cli.status import status_command
-from ttlock_agent.cli.virtual_lock import virtual_lock_command
 from ttlock_agent.errors import AgentError
 
+_COMMANDS: Final = MappingProxyType(
+    {
+        "run": "run:run_command",
+        "check-config": "check:check_config_command",
+        "status": "status:status_command",
+        "keys": "keys:keys_command",
+        "backup": "backup:backup_command",
+        "lock": "lock:lock_command",
+        "enrol": "lock:enrol_command",
+        "restore": "restore:restore_command",
+        "demo": "demo:demo_command",
+        "demo-restore": "demo_restore:demo_restore_command",
+        "virtual-lock": "virtual_lock:virtual_lock_command",
+    }
+)
+"""Where each subcommand lives: the module in this package, and the command in it."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """Loads a subcommand when it is asked for: the daemon has no use for the demo's libraries."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name = _COMMANDS[cmd_name].split(":")
+        command = getattr(importlib.import_module(f"ttlock_agent.cli.{module}"), name)
+        assert isinstance(command, click.Command), "the table names commands"
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ttlock-agent")
 def cli() -> None:
     """Deliver passcodes to TTLock smart locks over Bluetooth, and prove them."""
-
-
-for command in (
-    run_command,
-    check_config_command,
-    status_command,
-    keys_command,
-    backup_command,
-    lock_command,
-    enrol_command,
-    restore_command,
-    demo_command,
-    demo_restore_command,
-    virtual_lock_command,
-):
-    cli.add_command(command)
 
 
 def main() -> NoReturn:

@@ -17,7 +17,7 @@ import structlog
 from ttlock_agent.clock import Clock
 from ttlock_agent.publication import Publication
 
-from .client import RECEIVE_MAXIMUM, BrokerClient, ReconnectDelay
+from .client import BrokerClient, ReconnectDelay
 from .errors import BrokerUnavailable, PublishRefused
 from .events import (
     Accepted,
@@ -90,7 +90,7 @@ class MqttConnection:
         self._answer_due: asyncio.TimerHandle | None = None
         self._is_accepted = False
         self._restriction: str | None = None
-        self._queue = IncomingQueue(RECEIVE_MAXIMUM, on_drained=self.redeliver)
+        self._queue = IncomingQueue(on_drained=self.redeliver)
         self._client: BrokerClient | None = None
         self._replacement: asyncio.Future[float] | None = None
         self._unacknowledged: dict[int, asyncio.Future[None]] = {}

@@ -6,10 +6,16 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
 
 log = structlog.get_logger()
+
+MAX_MESSAGES: Final = 1024
+"""A season's bookings at once; more are left with the broker."""
+MAX_BYTES: Final = 8 * 1024 * 1024
+"""Requests are under a KiB; this bounds what a flood of large messages takes from a Pi."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +44,7 @@ class Incoming:
 
 
 class IncomingQueue:
-    """First in, first out; at most ``limit`` messages; one consumer.
+    """First in, first out; at most ``max_messages`` and ``max_bytes``; one consumer.
 
     A message with QoS 1 that finds the queue full is left with the broker, and so is every later
     one of that connection, which keeps the order. ``on_drained`` is called when the consumer has
@@ -47,8 +53,16 @@ class IncomingQueue:
     first message is acknowledged.
     """
 
-    def __init__(self, limit: int, *, on_drained: Callable[[], None]) -> None:
-        self._limit = limit
+    def __init__(
+        self,
+        *,
+        on_drained: Callable[[], None],
+        max_messages: int = MAX_MESSAGES,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._bytes = 0
         self._on_drained = on_drained
         self._waiting: deque[Incoming] = deque()
         self._arrived = asyncio.Event()
@@ -56,22 +70,27 @@ class IncomingQueue:
 
     def offer(self, incoming: Incoming) -> None:
         """Take a message, or leave it with the broker."""
-        is_full = len(self._waiting) >= self._limit
+        is_full = (
+            len(self._waiting) >= self._max_messages
+            or self._bytes + len(incoming.payload) > self._max_bytes
+        )
         if incoming.qos == 0:
             if is_full:  # nothing is promised for QoS 0
                 log.warning("mqtt_message_dropped", topic=incoming.topic, reason="queue full")
                 return
         elif is_full or self._is_leaving:
             if not self._is_leaving:
-                log.warning("mqtt_queue_full", limit=self._limit)
+                log.warning("mqtt_queue_full", messages=len(self._waiting), size=self._bytes)
             self._is_leaving = True
             return
         self._waiting.append(incoming)
+        self._bytes += len(incoming.payload)
         self._arrived.set()
 
     def leave_to_broker(self) -> None:
         """Forget what the next connection will bring again, and take no more from this one."""
         self._waiting = deque(message for message in self._waiting if message.qos == 0)
+        self._bytes = sum(len(message.payload) for message in self._waiting)
         self._is_leaving = True
 
     def connection_lost(self) -> None:
@@ -88,4 +107,6 @@ class IncomingQueue:
                 self._on_drained()
             self._arrived.clear()
             await self._arrived.wait()
-        return self._waiting.popleft()
+        incoming = self._waiting.popleft()
+        self._bytes -= len(incoming.payload)
+        return incoming
