@@ -43,7 +43,7 @@ build() { # wheelhouse, release
     mkdir -p "$base"
     "$python" -m venv --without-pip "$base/$2"
     # pip runs out of its own wheel; it is not installed.
-    "$base/$2/bin/python" "$(echo "$1"/pip-*.whl)/pip" --quiet --no-cache-dir \
+    "$base/$2/bin/python" "$(echo "$1"/pip-*.whl)/pip" --isolated --quiet --no-cache-dir \
         --disable-pip-version-check install --no-index --find-links="$1" --require-hashes \
         --only-binary=:all: --requirement="$1/requirements.txt"
     touch "$base/$2/complete"

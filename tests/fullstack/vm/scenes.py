@@ -1,0 +1,239 @@
+"""The installed service against a real Bluetooth stack: ``scenes.py [SCENE...]``, in the guest."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import stage
+from stage import SLOW, UNIT, ask, await_proved, prop, say, sh, until
+
+LOCK: stage.Lock
+KILLS = int(os.environ.get("KILLS", "3"))
+
+
+def main_job() -> None:
+    """Asked for by mosquitto_pub, proved, typed, opens."""
+    asked_s = time.monotonic()
+    ask("main-1", "240817")
+    await_proved("main-1")
+    say(f"proved {time.monotonic() - asked_s:.1f} s after mosquitto_pub")
+    LOCK.must_open("240817")
+    say("typed at the keypad, it opens the door")
+    ask("main-2", "240817", verb="delete")
+    await_proved("main-2")
+    assert not LOCK.type_code("240817").is_opened
+    say("deleted, it does not")
+    line = until("a visit in the status line", lambda: "1 of 1 locks" in prop("StatusText"))
+    assert line
+    say(f"systemctl status says: {prop('StatusText')}")
+
+
+def sandbox() -> None:
+    """What the unit promises, of the process that runs."""
+    pid = prop("MainPID")
+    status = Path(f"/proc/{pid}/status").read_text()
+    fields = dict(re.findall(r"^(\w+):\s*(.*)$", status, re.MULTILINE))
+    assert fields["CapEff"] == fields["CapBnd"] == "0000000000000000", fields["CapEff"]
+    assert fields["NoNewPrivs"] == "1"
+    assert fields["Seccomp"] == "2"
+    assert fields["Uid"].split()[0] == sh("id", "-u", "ttlock-agent")
+    say("no capability, no new privileges, system calls filtered, not root")
+    judged = sh("systemd-analyze", "security", "--no-pager", "--threshold=13", UNIT, check=False)
+    say(judged.splitlines()[-1].strip())
+    assert " OK " in judged.splitlines()[-1], judged
+    journal = sh("journalctl", "-u", UNIT, "-o", "cat", "--no-pager")
+    assert "vault_key_beside_its_vault" in journal
+    key = Path("/var/lib/ttlock-agent/vault.key").stat()
+    assert key.st_mode & 0o777 == 0o400
+    assert Path("/var/lib/ttlock-agent").stat().st_mode & 0o777 == 0o700
+    say("started without any credential: its own key, and a warning")
+    socket = stage.SOCKET.stat()
+    assert socket.st_mode & 0o777 == 0o660, oct(socket.st_mode)
+    assert str(socket.st_gid) == sh("getent", "group", "ttlock").split(":")[2]
+    for user in ("member", "stranger"):
+        sh("useradd", "--no-create-home", user)
+    sh("usermod", "-aG", "ttlock", "member")
+    for user, may in (("member", True), ("stranger", False)):
+        done = subprocess.run(
+            ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups",
+             "/usr/bin/ttlock-agent", "status"],
+            capture_output=True, text=True, timeout=30 * SLOW, check=False,
+        )  # fmt: skip
+        assert (done.returncode == 0) is may, (user, done)
+    say("the control socket is for the group ttlock, and for nobody else")
+    denied = subprocess.run(
+        ["mosquitto_pub", "-V", "5", "-q", "1", "-u", "bookings", "-P", "secret-of-bookings",
+         "-t", f"{stage.TOPIC}/request/passcode.list", "-m", "{}"],
+        capture_output=True, text=True, timeout=30 * SLOW, check=False,
+    )  # fmt: skip
+    assert "Not authorized" in denied.stdout + denied.stderr, denied
+    say("the broker's access list lets bookings ask for passcodes only")
+
+
+def credentials() -> None:
+    """Secrets from encrypted credentials, optional as they are."""
+    before = prop("MainPID")
+    for name, source in (
+        ("vault-key", "/var/lib/ttlock-agent/vault.key"),
+        ("mqtt-password", "/etc/ttlock-agent/mqtt-password"),
+    ):
+        target = f"/etc/credstore.encrypted/ttlock-agent.{name}"
+        sh("systemd-creds", "encrypt", "--with-key=host", f"--name={name}", source, target)
+    config = Path("/etc/ttlock-agent/agent.yaml")
+    config.write_text(config.read_text().replace("file:mqtt-password", "credential:mqtt-password"))
+    sh("systemctl", "restart", UNIT, limit_s=60)
+    assert prop("MainPID") != before
+    stage.await_broker()
+    assert stage.status()["vault_key"] == "credential"
+    ask("credential-1", "240818")
+    await_proved("credential-1")
+    say("vault key and broker password from encrypted credentials; the journal opens with it")
+
+
+def _ask_many(name: str, count: int) -> tuple[list[str], list[str]]:
+    digits = stage.new_digits(count)
+    ids = [f"{name}-{each}" for each in digits]
+    for request_id, each in zip(ids, digits, strict=True):
+        ask(request_id, each)
+    return ids, digits
+
+
+def _must_hold_once(digits: list[str]) -> None:
+    held = LOCK.held()
+    wrong = [each for each in digits if held.count(each) != 1]
+    assert not wrong, f"not exactly once in the lock: {wrong}"
+
+
+def kill() -> None:
+    """SIGKILL at random moments of delivery: what was accepted is proved, nothing twice."""
+    for number in range(KILLS):
+        ids, digits = _ask_many(f"kill{number}", 5)
+        pid = prop("MainPID")
+        time.sleep(random.random() * 2 * SLOW)
+        sh("systemctl", "kill", "--kill-whom=main", "--signal=KILL", UNIT)
+        until("a new start", lambda pid=pid: prop("MainPID") not in {pid, "0"})
+        await_proved(*ids, limit_s=120)
+        _must_hold_once(digits)
+        LOCK.must_open(digits[0])
+        say(f"kill -9 number {number + 1}: all five proved, each once in the lock")
+
+
+def stop() -> None:
+    """SIGTERM in the middle of a session: quick, clean, and the rest is done after the start."""
+    ids, digits = _ask_many("stop", 10)
+    time.sleep(random.random() * SLOW)
+    stopped_s = time.monotonic()
+    sh("systemctl", "stop", UNIT, limit_s=30)
+    took_s = time.monotonic() - stopped_s
+    assert (prop("Result"), prop("ExecMainStatus")) == ("success", "0")
+    say(f"stopped in the middle of a delivery in {took_s:.1f} s, exit status 0")
+    stage.start_agent()
+    await_proved(*ids, limit_s=120)
+    _must_hold_once(digits)
+    say("started again: all ten proved, each once in the lock")
+
+
+def hang() -> None:
+    """A process that stands still is killed by the watchdog and started anew."""
+    drop_in = Path(f"/run/systemd/system/{UNIT}.d/watchdog.conf")
+    drop_in.parent.mkdir(parents=True, exist_ok=True)
+    drop_in.write_text(f"[Service]\nWatchdogSec={int(5 * SLOW)}\nTimeoutAbortSec=5\n")
+    sh("systemctl", "daemon-reload")
+    sh("systemctl", "restart", UNIT, limit_s=60)
+    time.sleep(6 * SLOW)
+    assert prop("NRestarts") == "0", "the watchdog must be fed while all is well"
+    ids, digits = _ask_many("hang", 3)
+    os.kill(int(prop("MainPID")), signal.SIGSTOP)
+    until("the watchdog", lambda: prop("NRestarts") == "1" and prop("SubState") == "running")
+    assert "Watchdog timeout" in sh("journalctl", "-u", UNIT, "--no-pager")
+    await_proved(*ids, limit_s=120)
+    _must_hold_once(digits)
+    say("a hang: the watchdog killed it, it started again, all proved")
+    drop_in.unlink()
+    sh("systemctl", "daemon-reload")
+    sh("systemctl", "restart", UNIT, limit_s=60)
+
+
+def bluetooth() -> None:
+    """bluetooth.service restarted, and stopped for a while, in the middle of deliveries."""
+    pid = prop("MainPID")
+    ids, digits = _ask_many("restart", 3)
+    sh("systemctl", "restart", "bluetooth.service")
+    await_proved(*ids, limit_s=180)
+    _must_hold_once(digits)
+    say("bluetooth.service restarted while it delivered: all proved")
+    sh("systemctl", "stop", "bluetooth.service")
+    ids, digits = _ask_many("stopped", 2)
+    until("waiting", lambda: len(stage.status()["open_jobs"]) == 2)
+    time.sleep(3 * SLOW)
+    sh("systemctl", "start", "bluetooth.service")
+    await_proved(*ids, limit_s=240)
+    _must_hold_once(digits)
+    assert prop("MainPID") == pid, "the agent itself must have lived through it"
+    say("bluetooth.service stopped for a while: the agent waited, then all proved")
+
+
+def unplug() -> None:
+    """The adapter is pulled out in the middle of a delivery and put back."""
+    pid = prop("MainPID")
+    ids, digits = _ask_many("unplug", 3)
+    time.sleep(random.random() * SLOW)
+    LOCK.pull_out()
+    say("the adapter is gone")
+    time.sleep(3 * SLOW)
+    LOCK.plug_in()
+    await_proved(*ids, limit_s=300)
+    _must_hold_once(digits)
+    assert prop("MainPID") == pid
+    say("plugged in again: all proved, by the same process")
+
+
+def broker() -> None:
+    """The broker is killed in the middle of a delivery."""
+    ids, digits = _ask_many("broker", 3)
+    until("accepted", lambda: all(each in stage.answers() for each in ids))
+    sh("systemctl", "kill", "--signal=KILL", "mosquitto.service")
+    sh("systemctl", "reset-failed", "mosquitto.service", check=False)
+    sh("systemctl", "start", "mosquitto.service")
+    await_proved(*ids, limit_s=120)
+    _must_hold_once(digits)
+    say("the broker was killed while it delivered: all proved, all answered")
+
+
+def hundred() -> None:
+    """A hundred passcodes in one session."""
+    ids, digits = _ask_many("hundred", 100)
+    before = stage.status()["locks"][stage.LOCK]["visits"]
+    await_proved(*ids, limit_s=300)
+    _must_hold_once(digits)
+    lock = stage.status()["locks"][stage.LOCK]
+    say(
+        f"a hundred passcodes proved, {lock['visits'] - before} visits since the last was asked for"
+    )
+
+
+SCENES = {
+    each.__name__: each
+    for each in (
+        main_job,
+        sandbox,
+        credentials,
+        stop,
+        kill,
+        hang,
+        bluetooth,
+        unplug,
+        broker,
+        hundred,
+    )
+}
+
+if __name__ == "__main__":
+    LOCK = stage.set_the_stage()
+    stage.main(SCENES)
