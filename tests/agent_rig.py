@@ -59,7 +59,7 @@ PATIENCE_S = 10.0
 MAX_PAUSES = 50
 VAULT = Vault(MasterKey(value=b"\x21" * 32, source=KeySource.FILE))
 
-RIG_OPTIONS = ("keys", "vault", "time_sync")
+RIG_OPTIONS = ("keys", "vault", "time_sync", "budget", "reproof_interval", "removes_unknown")
 
 Hook = Callable[[int], Awaitable[None]]
 

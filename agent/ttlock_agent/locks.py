@@ -12,7 +12,7 @@ from ttlock_agent.config import Config, LockConfig, UnknownPasscodes
 from ttlock_agent.errors import ConfigError, JobRejected, Rejection
 from ttlock_agent.keyfile import choose, read_keys
 from ttlock_agent.keyring import Keyring
-from ttlock_agent.lock.visit import LockProfile
+from ttlock_agent.lock.visit import Budget, LockProfile
 from ttlock_protocol.keyfiles import KeyImportError
 from ttlock_protocol.keys import LockKeys
 from ttlock_protocol.quirks import Quirks
@@ -70,6 +70,10 @@ class Locks:
             clock_tolerance_s=lock.clock_tolerance_s,
             response_timeout_s=self._config.bluetooth.response_timeout_s,
             connect_timeout_s=self._config.bluetooth.connect_timeout_s,
+            budget=Budget(
+                connections_per_day=lock.connections_per_day,
+                connected_s_per_day=lock.connected_s_per_day,
+            ),
             reproof_interval=timedelta(seconds=lock.reproof_interval_s),
             removes_unknown=lock.unknown_passcodes is UnknownPasscodes.DELETE,
             quirks=Quirks(**msgspec.structs.asdict(lock.quirks)),

@@ -122,7 +122,7 @@ async def test_the_file_of_the_time_service_is_believed(tmp_path: Path) -> None:
 
 
 async def test_a_status_tells_how_the_clock_goes(rig: Rig) -> None:
-    assert await lock_facts(rig.journal, LOCK) == {"clock": None}
+    assert await lock_facts(rig.journal, LOCK) == {"clock": None, "usage": None}
     rig.door.lock.shift_clock(-120)
     await rig.final(await rig.ask("clock.read", id="c-1"))
     for day in range(1, 4):

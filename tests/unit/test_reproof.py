@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent_rig import LOCK, ZONE, Door, Rig, minute, rig_at, start_rig
+from agent_rig import LOCK, ZONE, Door, Rig, minute, rig_at
 from ttlock_agent.jobs.model import FormerPasscode, JobState, PasscodeKind, WantedPasscode
 from ttlock_agent.jobs.reconcile import review
 from ttlock_protocol.messages.auth import PERMANENT_FROM
@@ -162,14 +162,11 @@ async def test_strangers_are_told_of_once_and_left_alone(rig: Rig) -> None:
 
 async def test_strangers_are_removed_where_the_owner_wants_that(tmp_path: Path) -> None:
     door = Door(ManualClock(), passcodes=["120948"])
-    rig = await start_rig(tmp_path, door, removes_unknown=True)
-    try:
+    async with rig_at(tmp_path, door, removes_unknown=True) as rig:
         await rig.final(await rig.add("482913"))
         await rig.visits(1)
         assert rig.door.digits == ["482913"]
         assert [told["event_type"] for told in await rig.events()] == ["passcode_unknown"]
-    finally:
-        await rig.stop()
 
 
 async def test_room_is_made_by_removing_known_passcodes_that_are_over(tmp_path: Path) -> None:
@@ -179,6 +176,7 @@ async def test_room_is_made_by_removing_known_passcodes_that_are_over(tmp_path: 
         await rig.done(
             await rig.add("482913", valid_until=soon), await rig.add("771204", valid_until=soon)
         )
+        await rig.visits(1)
         await rig.clock.advance(7200)
         assert await rig.journal.retire_over() == 2
         assert await rig.journal.wanted(LOCK) == []

@@ -124,6 +124,26 @@ class LockConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             examples=[30],
         ),
     ] = 30
+    connections_per_day: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="How often the agent may connect to this lock in a day. Default 200. When "
+            "that is used up, only jobs for a guest at the door or with a deadline within the hour "
+            "connect until the next day.",
+            examples=[200],
+        ),
+    ] = 200
+    connected_s_per_day: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=86400,
+            description="How many seconds the agent may be connected to this lock in a day, by the "
+            "same rule. Default 3600.",
+            examples=[3600],
+        ),
+    ] = 3600
     reproof_interval_s: Annotated[
         int,
         Meta(

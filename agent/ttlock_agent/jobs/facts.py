@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ttlock_agent.jobs.drift import drift_s_per_day
-from ttlock_agent.jobs.memory import CLOCK, CLOCK_HISTORY
+from ttlock_agent.jobs.memory import CLOCK, CLOCK_HISTORY, USAGE
 from ttlock_agent.jobs.store import Journal
 
 SHOWN_HISTORY: Final = 5
@@ -14,7 +14,11 @@ SHOWN_HISTORY: Final = 5
 
 async def lock_facts(journal: Journal, lock: str) -> dict[str, Any]:
     """Return the part of a status that outlives the agent."""
-    return {"clock": await _clock(journal, lock)}
+    usage = await journal.last_known(lock, USAGE)
+    return {
+        "clock": await _clock(journal, lock),
+        "usage": None if usage is None else usage.value,
+    }
 
 
 async def _clock(journal: Journal, lock: str) -> dict[str, Any] | None:

@@ -27,6 +27,7 @@ CLOCK: Final = "clock"
 CLOCK_HISTORY: Final = "clock_history"
 STATE: Final = "state"
 STRANGERS: Final = "strangers"
+USAGE: Final = "usage"
 
 
 class LockMemory:
@@ -119,7 +120,8 @@ class LockMemory:
             known = await self._journal.last_known(lock, kind)
             if known is not None:
                 body |= known.value | {f"{kind}_as_of": _text(known.as_of)}
-        return body
+        usage = await self._journal.last_known(lock, USAGE)
+        return body if usage is None else body | {"usage": usage.value}
 
 
 def is_stale(known: Known | None, now: datetime, interval: timedelta) -> bool:

@@ -80,6 +80,7 @@ class WaitReason(StrEnum):
     READ_BACK_PENDING = "read_back_pending"
     AGENT_RESTARTED = "agent_restarted"
     PARTS = "parts"
+    BUDGET_USED_UP = "budget_used_up"
 
     @property
     def sentence(self) -> str:
@@ -106,6 +107,9 @@ _SENTENCES: Mapping[WaitReason, str] = MappingProxyType(
             "The lock may have carried it out; it must be read back before anything else."
         ),
         WaitReason.AGENT_RESTARTED: "The agent was restarted before anything was sent.",
+        WaitReason.BUDGET_USED_UP: (
+            "The lock's battery was asked for enough today; until tomorrow only what is urgent is."
+        ),
         WaitReason.PARTS: "Its passcodes are seen to one by one, each by a job of its own.",
     }
 )

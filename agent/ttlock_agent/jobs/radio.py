@@ -63,6 +63,7 @@ class _Meter:
         self._clock = clock
         self._since_s: float | None = None
         self._total_s = 0.0
+        self._is_used = False
         self._round_trips = 0
 
     @property
@@ -72,7 +73,13 @@ class _Meter:
             return self._total_s
         return self._clock.monotonic() - self._since_s
 
+    @property
+    def is_used(self) -> bool:
+        """Whether there was a connection at all."""
+        return self._is_used
+
     def connected(self) -> None:
+        self._is_used = True
         self._since_s = self._clock.monotonic()
 
     def disconnected(self, visit: Visit) -> None:
@@ -130,7 +137,7 @@ class Radio:
         while True:
             self._beat()
             try:
-                jobs = await self._admitted(await self._due())
+                jobs = await self._worth_connecting(await self._due())
                 if jobs:
                     await self._visit(jobs[0].lock)
                 else:
@@ -152,6 +159,7 @@ class Radio:
             ):
                 meter.connected()
                 try:
+                    await self._work.budgets.connected(profile)
                     await self._serve(self._work.begin(visit, profile), served, meter)
                 finally:
                     meter.disconnected(visit)
@@ -162,6 +170,8 @@ class Radio:
             log.info("visit_failed", lock=lock, code=error.code, reason=error.message)
         finally:
             await self._put_back(lock, served, error)
+            if meter.is_used:
+                await self._work.budgets.disconnected(profile, meter.connected_s)
         await self._on_report(meter.report(lock, error))
         await self._journal.sweep()
 
@@ -221,7 +231,15 @@ class Radio:
 
     async def _admitted(self, jobs: Sequence[Job]) -> list[Job]:
         """Return those of ``jobs`` that may go to the lock; journal why the others may not."""
-        reasons = await self._work.gate.hold(jobs)
+        return await self._held_back(jobs, await self._work.gate.hold(jobs))
+
+    async def _worth_connecting(self, jobs: Sequence[Job]) -> list[Job]:
+        """Return those of ``jobs`` that are a reason to connect."""
+        jobs = await self._admitted(jobs)
+        reasons = await self._work.gate.hold_at_home(jobs, self._profiles)
+        return await self._held_back(jobs, reasons)
+
+    async def _held_back(self, jobs: Sequence[Job], reasons: Mapping[str, WaitReason]) -> list[Job]:
         moves = {
             job.id: move
             for job in jobs

@@ -10,6 +10,7 @@ import structlog
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import IllegalMove, LockMisunderstood
 from ttlock_agent.jobs.answers import Answers
+from ttlock_agent.jobs.budget import Budgets
 from ttlock_agent.jobs.delivery import Delivery, OnFindings, PasscodeTask
 from ttlock_agent.jobs.door_log import DoorLog
 from ttlock_agent.jobs.gate import Gate
@@ -43,7 +44,9 @@ class Work:
         time_sync: TimeSync = CANNOT_TELL,
         on_findings: OnFindings = lambda _lock, _findings: None,
     ) -> None:
-        self.gate = Gate(clock, time_sync)
+        self.budgets = Budgets(journal, clock)
+        """What each lock's battery was asked for."""
+        self.gate = Gate(clock, time_sync, self.budgets)
         """Who may go to a lock at all."""
         self._journal = journal
         self._memory = memory

@@ -45,6 +45,14 @@ CONNECT_TIMEOUT_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How much of a lock's battery a day may take."""
+
+    connections_per_day: int = 200
+    connected_s_per_day: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LockProfile:
     """What the agent knows of a lock before it visits it."""
 
@@ -57,6 +65,7 @@ class LockProfile:
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     quirks: Quirks = NO_QUIRKS
     reproof_interval: timedelta = REPROOF_INTERVAL
+    budget: Budget = Budget()
     removes_unknown: bool = False
     """Whether passcodes that nobody the agent knows wants are deleted."""
 
