@@ -6,6 +6,7 @@ numbers.
 
 from __future__ import annotations
 
+import base64
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -77,7 +78,8 @@ class Desk:
         try:
             if verb == EXPORT:
                 wanted = msgspec.json.decode(raw, type=FileWanted)
-                return {"file": await self._shelf.raw(wanted.backup)}
+                raw_file = await self._shelf.raw(wanted.backup)
+                return {"file": base64.b64encode(raw_file).decode()}
             given = msgspec.json.decode(raw, type=FileGiven, dec_hook=_decode)
         except (msgspec.DecodeError, BadValue):
             # Without the cause, which may quote the passphrase.
