@@ -140,7 +140,7 @@ async def test_after_the_service_was_restarted_all_is_well(
 async def test_writes_are_confirmed_only_where_that_is_asked_for(
     bus: Popen[bytes], is_answered: bool, kind: str
 ) -> None:
-    async with bluez_rig(is_answered=is_answered) as rig:
+    async with bluez_rig(answered=[MAC] if is_answered else []) as rig:
         link = await connect(rig)
         await link.write(b"x")
         await link.close()

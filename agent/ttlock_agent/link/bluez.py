@@ -7,7 +7,7 @@ itself from whatever happened in between: adapter, service or bus gone and back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -76,16 +76,16 @@ class BluezLinkFactory:
         *,
         clock: Clock,
         adapter: str | None = None,
-        is_answered: bool = False,
+        answered: Collection[str] = (),
         times: BluezTimes | None = None,
     ) -> None:
         """``adapter`` is a name (``hci0``) or an address; ``None`` takes the first usable one.
 
-        ``is_answered`` makes every write wait for the lock's confirmation, for locks that need it.
+        ``answered`` are the addresses of locks that want each write confirmed (D38).
         """
         self._clock = clock
         self._wanted: Final = adapter
-        self._is_answered = is_answered
+        self._answered = frozenset(answered)
         self._times = times or BluezTimes()
         self._bus = BluezBus(call_limit_s=self._times.call_s)
         self._airtime = Airtime()
@@ -194,7 +194,7 @@ class BluezLinkFactory:
                 bus=self._bus,
                 clock=self._clock,
                 timeout_s=max(self._times.connect_s, deadline_s - self._clock.monotonic()),
-                is_answered=self._is_answered,
+                is_answered=address in self._answered,
                 times=self._times.link,
                 at_close=at_close,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
 from pathlib import Path
 
 from ttlock_agent.clock import Clock
@@ -61,10 +61,12 @@ def open_links(
     runtime_directory: Path,
     clock: Clock,
     adapter: str | None = None,
+    answered: Collection[str] = (),
 ) -> LinkRouter:
     """Return the way to the locks at ``addresses``; ``adapter`` is a name, an address or ``None``.
 
-    Sockets of virtual locks are looked for in ``runtime_directory``.
+    Those in ``answered`` want each write confirmed. Sockets of virtual locks are looked for in
+    ``runtime_directory``.
     """
     addresses = tuple(addresses)
     bluetooth = None
@@ -72,7 +74,7 @@ def open_links(
         # Only here: bleak and D-Bus take time and memory that virtual locks do not need.
         from .bluez import BluezLinkFactory  # noqa: PLC0415
 
-        bluetooth = BluezLinkFactory(clock=clock, adapter=adapter)
+        bluetooth = BluezLinkFactory(clock=clock, adapter=adapter, answered=answered)
     virtual = VirtualLinkFactory(
         runtime_directory, clock=clock, addresses=filter(is_virtual, addresses)
     )

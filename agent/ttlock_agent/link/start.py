@@ -17,6 +17,7 @@ def link_factory(config: Config, clock: Clock) -> LinkFactory:
         [str(lock.address) for lock in config.locks],
         runtime_directory=_runtime_directory(),
         clock=clock,
+        answered=[str(lock.address) for lock in config.locks if lock.quirks.writes_with_response],
     )
 
 
