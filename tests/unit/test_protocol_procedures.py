@@ -197,6 +197,29 @@ def test_bolt_is_moved_with_a_users_challenge() -> None:
     assert drive(lock(KEYS, unique_id=5), steps) == Locked()
 
 
+def test_a_proof_for_a_challenge_that_the_lock_replaced_is_made_anew() -> None:
+    """A challenge that came twice, or late, is not the lock's latest: the keys are still right."""
+    late = (CheckRandom(proof=PROOF), refused(CheckRandom(proof=PROOF), Refusal.WRONG_DYNAMIC_CODE))
+    drive(authenticate(Auth.ADMIN, KEYS), [ADMIN_STEPS[0], late, *ADMIN_STEPS])
+    drive(authenticate(Auth.USER, KEYS), [USER_STEP, late, USER_STEP, ADMIN_STEPS[1]])
+    request = Unlock(proof=PROOF, unique_id=5)
+    late = (request, refused(request, Refusal.WRONG_DYNAMIC_CODE))
+    drive(unlock(KEYS, unique_id=5), [USER_STEP, late, USER_STEP, (request, Unlocked())])
+
+
+@pytest.mark.parametrize(
+    ("refusal", "tries"), [(Refusal.WRONG_DYNAMIC_CODE, 2), (Refusal.FAILED, 1)]
+)
+def test_a_proof_is_made_anew_once_and_only_if_it_was_wrong(refusal: Refusal, tries: int) -> None:
+    procedure = authenticate(Auth.ADMIN, KEYS)
+    asked: list[Any] = [next(procedure)]
+    with pytest.raises(CommandRefused):
+        while True:
+            asked.append(procedure.send(AdminChallenge(challenge=CHALLENGE)))
+            asked.append(procedure.throw(refused(asked[-1], refusal)))
+    assert [type(each) for each in asked] == [CheckAdmin, CheckRandom] * tries
+
+
 def test_a_quirk_moves_the_bolt_with_the_administrators_challenge() -> None:
     quirks = Quirks(unlocks_with_admin_challenge=True)
     steps = [ADMIN_STEPS[0], (Unlock(proof=PROOF, unique_id=5), Unlocked())]

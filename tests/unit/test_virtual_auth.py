@@ -13,11 +13,19 @@ from ttlock_protocol.frame import Frame, Version, encode_frame
 from ttlock_protocol.message import Auth, requests
 from ttlock_protocol.messages.auth import CheckAdmin, CheckRandom, CheckUser
 from ttlock_protocol.messages.clock import GetClock, SetClock
-from ttlock_protocol.messages.operate import GetState, Unlock
+from ttlock_protocol.messages.operate import BoltState, GetState, Unlock
 from ttlock_protocol.messages.pairing import GetOfflinePasscodes
 from ttlock_protocol.messages.passcodes import GetPasscodes
-from ttlock_protocol.procedures import LinkDropped, NoAnswer, authenticate_admin
-from ttlock_protocol.virtual import HangUp, NotConnectable, Notify, visit
+from ttlock_protocol.procedures import LinkDropped, NoAnswer, authenticate_admin, unlock
+from ttlock_protocol.virtual import (
+    Fault,
+    FaultAction,
+    FaultPoint,
+    HangUp,
+    NotConnectable,
+    Notify,
+    visit,
+)
 from ttlock_protocol.virtual.memory import Battery, Habits
 from virtual_helpers import KEYS, LOCAL, NOW, Bench, paired, refusal_of
 
@@ -86,6 +94,16 @@ def test_each_challenge_is_fresh_and_voids_the_one_before() -> None:
     stale = CheckRandom(proof=KEYS.proof(first))
     assert refusal_of(central.request, stale) == Refusal.WRONG_DYNAMIC_CODE
     central.request(CheckRandom(proof=KEYS.proof(second)))
+
+
+@pytest.mark.parametrize("request_", ["CheckAdmin", "CheckUser"])
+def test_a_challenge_that_came_twice_does_not_make_the_keys_wrong(request_: str) -> None:
+    twice = Fault(action=FaultAction.DUPLICATE, at=FaultPoint.REQUEST, request=request_, nth=1)
+    bench = Bench(paired(), twice)
+    central = bench.central()
+    central.run(authenticate_admin(KEYS))
+    central.run(unlock(KEYS, unique_id=7))
+    assert bench.memory.bolt.state is BoltState.UNLOCKED
 
 
 def test_a_proof_without_a_challenge_is_refused() -> None:

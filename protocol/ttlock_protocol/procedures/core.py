@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from ttlock_protocol.errors import CommandRefused, LocalProtocolError, ProtocolError
+from ttlock_protocol.errors import CommandRefused, LocalProtocolError, ProtocolError, Refusal
 from ttlock_protocol.keys import LockKeys
 from ttlock_protocol.message import Auth, Opcode, Request, Response
 from ttlock_protocol.messages.auth import CheckAdmin, CheckRandom, CheckUser
@@ -40,6 +40,7 @@ class LinkDropped(ProtocolError):
 
 Step = Request[Any] | Await
 Procedure = Generator[Step, Response, T]
+_Prove = Callable[[LockKeys], Procedure[int]]
 
 
 def ask(request: Request[R]) -> Procedure[R]:
@@ -86,24 +87,24 @@ def authenticate(auth: Auth, keys: LockKeys) -> Procedure[None]:
 
 def authenticate_admin(keys: LockKeys) -> Procedure[None]:
     """Prove to be the administrator; lasts until the link drops (reference 5.3)."""
-    yield from ask(CheckRandom(proof=(yield from _admin_proof(keys))))
+    yield from _proved(_admin_proof, keys, _check_random)
 
 
 def authenticate_user(keys: LockKeys) -> Procedure[None]:
     """Prove to be a user; lasts until the link drops (reference 5.4, 5.5)."""
-    yield from ask(CheckRandom(proof=(yield from _user_proof(keys))))
+    yield from _proved(_user_proof, keys, _check_random)
 
 
 def unlock(keys: LockKeys, *, unique_id: int, quirks: Quirks = NO_QUIRKS) -> Procedure[Unlocked]:
     """Withdraw the bolt, with a user's challenge as the safest way (disagreement D21)."""
-    proof = yield from _bolt_proof(keys, quirks)
-    return (yield from ask(Unlock(proof=proof, unique_id=unique_id)))
+    return _proved(
+        _bolt_proof(quirks), keys, lambda proof: Unlock(proof=proof, unique_id=unique_id)
+    )
 
 
 def lock(keys: LockKeys, *, unique_id: int, quirks: Quirks = NO_QUIRKS) -> Procedure[Locked]:
     """Throw the bolt, authenticating as :func:`unlock` does."""
-    proof = yield from _bolt_proof(keys, quirks)
-    return (yield from ask(Lock(proof=proof, unique_id=unique_id)))
+    return _proved(_bolt_proof(quirks), keys, lambda proof: Lock(proof=proof, unique_id=unique_id))
 
 
 def set_switch(switch: Switch, *, is_on: bool, quirks: Quirks) -> Procedure[SwitchSet]:
@@ -113,8 +114,26 @@ def set_switch(switch: Switch, *, is_on: bool, quirks: Quirks) -> Procedure[Swit
     return (yield from ask(SetSwitch(switch=switch, is_on=is_on)))
 
 
-def _bolt_proof(keys: LockKeys, quirks: Quirks) -> Procedure[int]:
-    return _admin_proof(keys) if quirks.unlocks_with_admin_challenge else _user_proof(keys)
+def _proved(prove: _Prove, keys: LockKeys, request: Callable[[int], Request[R]]) -> Procedure[R]:
+    """Send what needs a proof, and once more with a new one if the lock says that it is wrong.
+
+    Where a challenge was late or came twice, ours is no longer the lock's latest; a wrong unlock
+    key is refused again. Nothing was done by a request whose proof was refused.
+    """
+    try:
+        return (yield from ask(request((yield from prove(keys)))))
+    except CommandRefused as refused:
+        if refused.refusal is not Refusal.WRONG_DYNAMIC_CODE:
+            raise
+    return (yield from ask(request((yield from prove(keys)))))
+
+
+def _check_random(proof: int) -> CheckRandom:
+    return CheckRandom(proof=proof)
+
+
+def _bolt_proof(quirks: Quirks) -> _Prove:
+    return _admin_proof if quirks.unlocks_with_admin_challenge else _user_proof
 
 
 def _admin_proof(keys: LockKeys) -> Procedure[int]:
