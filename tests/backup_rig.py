@@ -294,7 +294,6 @@ async def start_bench(
             randbelow=_counting(),
             register=register,
         ),
-        locks.profiles,
         journal=journal,
         answers=answers,
         progress=progress,

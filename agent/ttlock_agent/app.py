@@ -35,6 +35,7 @@ from ttlock_agent.herald import Herald
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.bell import Bell
 from ttlock_agent.jobs.daylight import Daylight
+from ttlock_agent.jobs.door import DoorWatch
 from ttlock_agent.jobs.housekeeping import Housekeeper
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.memory import LockMemory
@@ -196,7 +197,6 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 randbelow=surroundings.randbelow,
                 register=None if watch is None else _registrar(config, watch.cloud),
             ),
-            locks.profiles,
             journal=journal,
             answers=answers,
             progress=progress,
@@ -224,6 +224,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 journal, connection, wake=stack.enter_context(bell.listener()), clock=clock
             ).run,
             radio.run,
+            DoorWatch(links, locks.profiles, clock=clock, on_sign=radio.someone_is_at).run,
             bench.run,
             Deadlines(
                 journal,

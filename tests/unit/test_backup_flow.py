@@ -291,7 +291,30 @@ async def test_another_locks_backup_is_refused_and_the_lock_left_alone(
     assert replace(after, battery=before.battery) == before
 
 
+async def test_enrolling_twice_finds_the_lock_ours(rig: BenchRig) -> None:
+    before = rig.door.lock.memory.administrator
+    job = await rig.do("lock.enrol", gives_up_app=True)
+    assert job.state is JobState.PROVED
+    assert job.result == {"was_ours": True}
+    assert rig.door.lock.memory.administrator == before
+
+
+async def test_a_job_whose_lock_was_reset_meanwhile_says_so(rig: BenchRig) -> None:
+    backup = await rig.backup()
+    rehearsal = await rig.do("lock.reset", backup=backup, dry_run=True)
+    assert rehearsal.result is not None
+    asked = {"mac_digits": MAC_DIGITS, "confirm": rehearsal.result["confirm"]}
+    reset = await rig.ask("lock.reset", source="control", id="r-1", backup=backup, **asked)
+    after = await rig.ask("lock.restore", source="control", id="r-2", backup=backup)
+    ends = await rig.done(reset, after)
+    assert ends[0].state is JobState.PROVED
+    assert error_of(ends[1]) == "keys_rejected"
+
+
 async def test_a_lock_with_an_administrator_is_not_enrolled(rig: BenchRig) -> None:
+    administrator = rig.door.lock.memory.administrator
+    assert administrator is not None
+    change(rig.door, administrator=replace(administrator, admin_secret=1))
     before = rig.door.lock.memory.administrator
     job = await rig.do("lock.enrol", gives_up_app=True)
     assert error_of(job) == "not_in_setting_mode"

@@ -7,7 +7,7 @@ in the journal like everything else: after a restart the job goes on by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -32,14 +32,12 @@ from ttlock_agent.jobs.model import (
 from ttlock_agent.jobs.moves import move_those_open
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.waiting import Alarm, is_due
-from ttlock_agent.lock.visit import LockProfile
 from ttlock_agent.requests import BENCH_VERBS
 
 log = structlog.get_logger()
 
 JOURNAL_PAUSE_S: Final = 30.0
 """A full disk is not freed sooner."""
-_NEEDS_NO_KEYS: Final = frozenset({"lock.enrol"})
 
 
 class Bench:
@@ -48,7 +46,6 @@ class Bench:
     def __init__(
         self,
         tasks: Tasks,
-        profiles: Mapping[str, LockProfile],
         *,
         journal: Journal,
         answers: Answers,
@@ -60,7 +57,6 @@ class Bench:
     ) -> None:
         """``beat`` is called each time round: at least once a minute while nothing is done."""
         self._tasks = tasks
-        self._profiles = profiles
         self._journal = journal
         self._answers = answers
         self._progress = progress
@@ -75,7 +71,7 @@ class Bench:
             self._beat()
             try:
                 await self._resolve_interrupted()
-                due = [job for job in await self._ready() if is_due(job, self._clock.now())]
+                due = [job for job in await self._open_jobs() if is_due(job, self._clock.now())]
                 if due:
                     await self._work(due[0])
                 else:
@@ -128,17 +124,9 @@ class Bench:
         }
         await move_those_open(self._journal, moves)
 
-    async def _ready(self) -> list[Job]:
-        """Return the open jobs that can be worked on; some need keys, which others bring."""
-        return [
-            job
-            for job in await self._open_jobs()
-            if job.lock in self._profiles or job.verb in _NEEDS_NO_KEYS or job.is_sent
-        ]
-
     async def _open_jobs(self) -> list[Job]:
         return [job for job in await self._journal.open_jobs() if job.verb in BENCH_VERBS]
 
     async def _next_due_at(self) -> datetime | None:
-        times = [job.not_before_at for job in await self._ready()]
+        times = [job.not_before_at for job in await self._open_jobs()]
         return min((at for at in times if at is not None), default=None)

@@ -84,6 +84,10 @@ class Enrol:
             await self._enrol()
         except OutcomeUnknown:
             log.warning("answer_lost", job_id=self._steps.job.id, act="enrol")
+        except _HasAdministrator as refusal:
+            if not await self._is_ours_already():
+                raise refusal.meaning from refusal
+            return
         if not await self._is_proved():
             raise LinkLost("The lock fell back to setting mode before it kept its new keys.")
 
@@ -101,6 +105,14 @@ class Enrol:
         await self._steps.note_read_back()
         return False
 
+    async def _is_ours_already(self) -> bool:
+        """Ask a lock that has an administrator whether it is the agent: somebody asked twice."""
+        known = await self._keyring.get(self._lock)
+        if known is None or not await self._ways.knows(known):
+            return False
+        await self._steps.prove({"was_ours": True})
+        return True
+
     async def _enrol(self) -> None:
         async def keep(keys: LockKeys) -> None:
             await self._keyring.put_pending(self._lock, keys)
@@ -112,10 +124,10 @@ class Enrol:
                     self._secrets, local_time=self._local_time(), on_keys=keep
                 )
         except KeysRejected as error:
-            raise _has_administrator() from error
+            raise _HasAdministrator from error
         except CommandRefused as error:
             if error.refusal is Refusal.NOT_IN_SETTING_MODE:
-                raise _has_administrator() from error
+                raise _HasAdministrator from error
             raise
         features = enrolment.features
         self._told = {
@@ -127,10 +139,14 @@ class Enrol:
         }
 
 
-def _has_administrator() -> LockRefused:
-    return LockRefused(
-        "The lock has an administrator: it is not in setting mode.",
-        refusal="not_in_setting_mode",
-        hint="Reset it first (`lock reset`, or its button); if the vendor's app just added it, use"
-        " `keys import`.",
-    )
+class _HasAdministrator(Exception):
+    """The lock is not in setting mode."""
+
+    @property
+    def meaning(self) -> LockRefused:
+        return LockRefused(
+            "The lock has an administrator: it is not in setting mode.",
+            refusal="not_in_setting_mode",
+            hint="Reset it first (`lock reset`, or its button); if the vendor's app just added it,"
+            " use `keys import`.",
+        )

@@ -102,7 +102,7 @@ class Tasks:
     async def _create(self, steps: Steps) -> None:
         job = steps.job
         params = params_of(job, BackupCreate)
-        profile = self._locks.profiles[job.lock]
+        profile = self._profile(job)
         await steps.begin()
         async with self._connected(profile) as visit:
             content = await read_lock(visit, profile, self._clock, steps.tell)
@@ -129,7 +129,7 @@ class Tasks:
         job = steps.job
         params = params_of(job, BackupVerify)
         opened = await self._shelf.open(params.backup, passphrase_of(params))
-        profile = self._locks.profiles[job.lock]
+        profile = self._profile(job)
         await steps.begin()
         async with self._connected(profile) as visit:
             held = await read_lock(visit, profile, self._clock, steps.tell)
@@ -155,7 +155,7 @@ class Tasks:
         job = steps.job
         params = params_of(job, LockRestore)
         opened = await self._shelf.open(params.backup, passphrase_of(params))
-        profile = self._locks.profiles[job.lock]
+        profile = self._profile(job)
         restore = Restore(
             opened.content,
             labels=await self._labels(job.lock),
@@ -194,8 +194,7 @@ class Tasks:
                 await self._finish_reset(steps, opened, profile)
                 return
             await steps.note_read_back()
-        if profile is None:
-            raise KeysRejected("The keys of this lock were retired: it was reset before.")
+        profile = self._profile(job)
         await steps.begin()
         labels = await self._labels(job.lock)
         wipe = Wipe(opened, params, labels=labels, profile=profile, clock=self._clock, steps=steps)
@@ -265,6 +264,16 @@ class Tasks:
         )
         await steps.begin()
         await enrol.run()
+
+    def _profile(self, job: Job) -> LockProfile:
+        """Return how to visit the lock of ``job``, unless its keys were retired meanwhile."""
+        profile = self._locks.profiles.get(job.lock)
+        if profile is None:
+            raise KeysRejected(
+                "The agent holds no keys of this lock any more: it was reset.",
+                hint="Add the lock in the vendor's app and run `keys import`, or run `enrol`.",
+            )
+        return profile
 
     async def _tell_cloud(self, lock: str, content: Content, steps: Steps) -> dict[str, Any]:
         if self._register is None:

@@ -69,6 +69,8 @@ def wiped(body: dict[str, Any]) -> str:
 
 def enrolled(body: dict[str, Any]) -> str:
     """Say that a lock is ours."""
+    if "was_ours" in body:
+        return "The lock knows the keys that the agent holds; nothing was changed."
     return (
         "The lock knows the agent as its administrator, and its keys are in the vault.\n"
         f"{body['dead_keys']}"

@@ -124,7 +124,8 @@ class Intake:
             raise JobRejected(
                 "The agent has no keys for this lock.",
                 reason=Rejection.NO_KEYS,
-                hint="Import them with `ttlock-agent keys import`, or name them in the config.",
+                hint="Import them with `ttlock-agent keys import`, or name them in the config;"
+                " after a reset, `enrol` makes new ones.",
             )
         if isinstance(request.params, PasscodeCheck):
             self._register_secret(request.params.passcode.digits)
