@@ -50,23 +50,10 @@ expect() { # what, command...
 version_is() { [ "$(in_root ttlock-agent --version)" = "ttlock-agent, version $1" ]; }
 current() { readlink "$root/opt/ttlock-agent/current"; }
 
-# The same package under another version: what an upgrade does must not depend on what it brings.
-variant() { # version, what to do with the unpacked tree, in which $tree and $wheels are known
-    tree=$work/variant wheels=$work/variant/usr/share/ttlock-agent/wheels
-    rm -rf "$tree"
-    dpkg-deb -R "$package" "$tree"
-    .venv/bin/python tests/deb/rename_wheel.py "$wheels" "$1"
-    eval "${2:-true}"
-    sed -i "s/^Version: .*/Version: $1/" "$tree/DEBIAN/control"
-    (cd "$wheels" && sha256sum -- *.whl VERSION requirements.txt >SHA256SUMS)
-    dpkg-deb --root-owner-group -Znone --build "$tree" "$root/tmp/$1.deb" >/dev/null
-}
-
 release=$(dpkg-deb -f "$package" Version)
 cp "$package" "$root/tmp/first.deb"
-variant 8.0
-# shellcheck disable=SC2016 # evaluated by variant
-variant 9.0 'printf damaged >>"$(ls "$wheels"/idna-*)"; (cd "$wheels" && sha256sum -- *.whl) >/dev/null'
+tests/deb/variant.sh "$package" 8.0 "$root/tmp/8.0.deb"
+tests/deb/variant.sh "$package" 9.0 "$root/tmp/9.0.deb" damaged
 
 # No network for all of this: what is missing would have to be in the package.
 in_net_less() { timeout 600 unshare --net chroot "$root" env LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"; }

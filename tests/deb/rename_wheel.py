@@ -1,6 +1,7 @@
-"""Gives the agent's own wheel in a wheelhouse another version: ``rename_wheel.py WHEELS VERSION``.
+"""Gives the agent's own wheel in a wheelhouse another version.
 
-Only the version changes, so that a test can upgrade and downgrade what it has.
+``rename_wheel.py WHEELS VERSION [broken]``: only the version changes, so that a test can upgrade
+what it has. With ``broken`` the agent loads and does not run.
 """
 
 from __future__ import annotations
@@ -11,8 +12,14 @@ import sys
 import zipfile
 from pathlib import Path
 
+BROKEN = b"""
 
-def main(wheels: Path, version: str) -> None:
+async def run_agent(*_: object) -> None:
+    raise RuntimeError("broken on purpose")
+"""
+
+
+def main(wheels: Path, version: str, *, is_broken: bool) -> None:
     (old,) = wheels.glob("ttlock_agent-*.whl")
     was = old.name.split("-")[1]
     new = old.with_name(old.name.replace(f"-{was}-", f"-{version}-", 1))
@@ -24,6 +31,8 @@ def main(wheels: Path, version: str) -> None:
                 data = re.sub(rb"(?m)^Version: .*$", f"Version: {version}".encode(), data)
             elif name == "ttlock_agent/__init__.py":
                 data = data.replace(was.encode(), version.encode())
+            elif name == "ttlock_agent/app.py" and is_broken:
+                data += BROKEN
             elif name.endswith("RECORD"):
                 # Without hashes: pip checks the wheel as a whole.
                 lines = data.decode().replace(f"-{was}.", f"-{version}.").splitlines()
@@ -38,4 +47,4 @@ def main(wheels: Path, version: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], is_broken="broken" in sys.argv[3:])
