@@ -2,7 +2,7 @@
 
 # ruff: noqa: DTZ001 - lock-local times are naive
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent_rig import LOCK, Door
+from agent_rig import LOCK, Door, no_hook
 from backup_rig import (
     ADMIN_PASSCODE,
     CARDS,
@@ -163,19 +163,36 @@ async def test_what_a_lock_does_not_tell_is_listed_with_the_reason(rig: BenchRig
     assert compared.result["agrees"] is True
 
 
-async def test_unreadable_records_are_kept_and_listed(
-    rig: BenchRig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def stumble(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From the call on, one passcode of the lock is in a form that nobody knows."""
     codec = PasscodePage._record
     decode = codec.decode
 
-    def stumble(reader: Any) -> Any:
+    def stumbling(reader: Any) -> Any:
         record = decode(reader)
         if record.passcode == "777888":
             raise DecodeError("a layout nobody knows")
         return record
 
-    monkeypatch.setattr(codec, "decode", stumble)
+    return lambda: monkeypatch.setattr(codec, "decode", stumbling)
+
+
+async def test_what_is_not_found_among_unreadable_records_is_not_called_missing(
+    rig: BenchRig, stumble: Callable[[], None]
+) -> None:
+    backup = await rig.backup()
+    stumble()
+    compared = await rig.do("backup.verify", backup=backup)
+    assert compared.result is not None
+    (entry,) = compared.result["differing"]
+    assert (entry["item"], entry["number"], entry["standing"]) == ("passcodes", 3, "not_read")
+
+
+async def test_unreadable_records_are_kept_and_listed(
+    rig: BenchRig, stumble: Callable[[], None]
+) -> None:
+    stumble()
     job = await rig.do("backup.create")
     assert job.result is not None
     assert job.result["holds"]["passcodes"] == 4
@@ -530,6 +547,46 @@ async def test_a_lock_out_of_reach_is_waited_for(rig: BenchRig) -> None:
     assert waiting.reason.value == "lock_not_seen"
     rig.door.is_in_range = True
     assert (await rig.final(job)).state is JobState.PROVED
+
+
+async def broken_off(rig: BenchRig, **params: Any) -> Job:
+    """Return a restore whose lock went away with the first passcode written, unanswered."""
+    backup = await rig.backup()
+    change(rig.door, passcodes=())
+    rig.door.set_faults(Fault(action=FaultAction.DROP, at=FaultPoint.ANSWER, request="AddPasscode"))
+
+    async def leave(_number: int) -> None:
+        rig.door.is_in_range = not rig.door.adds
+
+    rig.door.after_write = leave
+    asked = {"id": "r-1", "backup": backup} | params
+    job = await rig.ask("lock.restore", source="control", **asked)
+    return await rig.until(job, lambda job: job.state is JobState.UNKNOWN)
+
+
+async def test_a_restore_that_was_broken_off_is_unknown_until_the_lock_is_read(
+    rig: BenchRig,
+) -> None:
+    job = await broken_off(rig, deadline_at=rig.clock.now() + timedelta(minutes=10))
+    assert job.is_sent
+    still = await rig.ask("job.cancel", id="x-1", job=job.id)
+    assert still.state is JobState.UNKNOWN
+    ended = await rig.final(job)
+    assert ended.state is JobState.OUTCOME_UNKNOWN
+    assert ended.deadline_at is not None
+    assert rig.clock.now() >= ended.deadline_at
+
+
+async def test_a_restore_ends_with_everything_read_back(rig: BenchRig) -> None:
+    job = await broken_off(rig)
+    rig.door.is_in_range = True
+    rig.door.set_faults()
+    rig.door.after_write = no_hook
+    assert (await rig.final(job)).state is JobState.PROVED
+    trail = await rig.journal.transitions(job.id)
+    assert any(entry.is_sent for entry in trail)
+    assert [entry.is_sent for entry in trail][-2:] == [False, False]
+    assert sorted(rig.door.digits) == sorted(each.passcode for each in furnished_door().held)
 
 
 async def test_a_reset_does_not_wait_for_hours(rig: BenchRig) -> None:
