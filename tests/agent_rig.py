@@ -138,16 +138,16 @@ class DoorLink:
         self._door = door
         self._decoder = FrameDecoder()
         self._heard: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._is_open = True
+        self.is_open = True
 
     async def write(self, chunk: bytes) -> None:
         door = self._door
-        if not self._is_open:
+        if not self.is_open:
             raise LinkLost("The link is gone.")
         door.writes += 1
         number = door.writes
         await door.before_write(number)
-        if not self._is_open:
+        if not self.is_open:
             raise LinkLost("The link broke.")
         for frame in self._decoder.feed(chunk):
             assert isinstance(frame, Frame)
@@ -159,7 +159,7 @@ class DoorLink:
         await door.after_write(number)
 
     async def read(self) -> bytes:
-        chunk = await self._heard.get() if self._is_open or not self._heard.empty() else None
+        chunk = await self._heard.get() if self.is_open or not self._heard.empty() else None
         if chunk is None:
             raise LinkLost("The link is gone.")
         return chunk
@@ -169,15 +169,15 @@ class DoorLink:
 
     def cut(self) -> None:
         """Break the link; what was on its way to the agent still arrives."""
-        if self._is_open:
-            self._is_open = False
+        if self.is_open:
+            self.is_open = False
             self._door.lock.disconnect(self._door.clock.now())
             self._heard.put_nowait(None)
 
     def _take_outputs(self) -> None:
         for output in self._door.lock.take_outputs():
             if isinstance(output, HangUp):
-                self._is_open = False
+                self.is_open = False
                 self._heard.put_nowait(None)
             else:
                 self._heard.put_nowait(output.data)
@@ -263,11 +263,18 @@ class Rig:
         for _ in range(MAX_PAUSES):
             now = await self.until(job, lambda job: job.is_final or self._is_pausing(job))
             if now.is_final:
+                await self.rest()
                 return now
             assert now.not_before_at is not None
             pause = now.not_before_at - self.clock.now()
             await self.clock.advance(pause / timedelta(seconds=1))
         raise AssertionError("the job pauses for ever")
+
+    async def rest(self) -> None:
+        """Wait until nobody is connected, so that time that is moved now is not time on the air."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self.door.link is not None and self.door.link.is_open:
+                await asyncio.sleep(0)
 
     async def done(self, *jobs: Job) -> list[Job]:
         return [await self.final(job) for job in jobs]

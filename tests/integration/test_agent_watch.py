@@ -28,9 +28,9 @@ from ttlock_agent.fakes.cloud_state import (
 )
 from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move
 from ttlock_agent.watch.watch import GatewayWatch, Patience, WatchedLock
-from ttlock_protocol.messages.passcodes import AddPasscode, ModifyPasscode
+from ttlock_protocol.messages.passcodes import AddPasscode, ModifyPasscode, PasscodeType
 from ttlock_protocol.virtual import Fault as LockFault
-from ttlock_protocol.virtual import FaultAction, FaultPoint
+from ttlock_protocol.virtual import FaultAction, FaultPoint, StoredPasscode
 from virtual_helpers import NOW, ManualClock
 
 CLOUD_ID = 1000001
@@ -139,6 +139,22 @@ async def test_a_gateway_that_delivers_is_healthy_and_left_in_peace(tmp_path: Pa
         assert await scene.verdict() == "healthy"
         assert scene.rig.door.adds == []
         assert [job.state for job in await scene.jobs()] == [JobState.PROVED] * 2
+
+
+async def test_a_permanent_passcode_from_the_day_the_gateway_wrote_it_is_delivered(
+    tmp_path: Path,
+) -> None:
+    there = StoredPasscode(
+        passcode_type=PasscodeType.PERMANENT,
+        passcode="482913",
+        original_passcode="482913",
+        valid_from=LONG_AGO.replace(tzinfo=None),
+    )
+    async with scene_at(tmp_path, stored=[there]) as scene:
+        scene.enter("482913", cloud_type=2, valid_until=None)
+        await scene.round()
+        assert await scene.verdict() == "healthy"
+        assert scene.rig.door.held == [there]
 
 
 async def test_what_the_gateway_does_not_deliver_the_agent_does(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from agent_rig import Door, Rig, minute, no_hook, rig_at
 from ttlock_agent.jobs.model import JobState
+from ttlock_protocol.errors import Refusal
 from ttlock_protocol.messages.auth import PERMANENT_FROM, CheckRandom
 from ttlock_protocol.messages.passcodes import (
     DeletePasscode,
@@ -179,6 +180,30 @@ async def test_a_full_lock_ends_the_job_with_its_name(tmp_path: Path) -> None:
         assert job.error.code == "passcode_memory_full"
         assert rig.door.adds == ["482913"]
         assert rig.door.digits == ["111111"]
+
+
+async def test_what_is_over_makes_room_even_where_it_is_gone_already(tmp_path: Path) -> None:
+    async with rig_at(tmp_path, capacity=Capacity(passcodes=1)) as rig:
+        until = minute(rig.clock.now(), minutes=5)
+        await rig.final(await rig.add("482913", valid_until=until))
+        await rig.clock.advance(3600)
+        gone = Refusal.PASSCODE_NOT_FOUND
+        rig.door.set_faults(
+            Fault(
+                action=FaultAction.REFUSE,
+                at=FaultPoint.REQUEST,
+                request="DeletePasscode",
+                refusal=gone,
+            )
+        )
+        crowded_out = await rig.add("771204")
+        other = await rig.ask("lock.state")
+        jobs = await rig.done(crowded_out, other)
+        assert [job.state for job in jobs] == [JobState.FAILED, JobState.DONE]
+        assert jobs[0].error is not None
+        assert jobs[0].error.code == "passcode_memory_full"
+        rig.door.set_faults()
+        assert (await rig.final(await rig.add("771204", id="again"))).state is JobState.PROVED
 
 
 # Lost on the way.

@@ -45,8 +45,13 @@ def record(**changes: Any) -> PasscodeRecord:
     return replace(base, **changes)
 
 
+def permanent(kind: PasscodeType = PasscodeType.PERMANENT, **changes: Any) -> PasscodeRecord:
+    return record(passcode_type=kind, valid_until=None, **changes)
+
+
 PERMANENT = wish(kind=PasscodeKind.PERMANENT, valid_from=None, valid_until=None)
 ONE_TIME = replace(PERMANENT, kind=PasscodeKind.ONE_TIME)
+LATER = replace(PERMANENT, valid_from=START)
 
 
 def test_times_are_the_locks_own_summer_and_winter() -> None:
@@ -77,18 +82,28 @@ def test_what_is_sent_says_the_window() -> None:
         (wish(), record(passcode="004712", original_passcode="004711"), Held.ABSENT),
         (wish(), record(passcode="0047112"), Held.ABSENT),
         (PERMANENT, record(passcode_type=PasscodeType.PERIOD), Held.OTHERWISE),
+        # Wanted at once: any start that is over will do.
+        (PERMANENT, permanent(valid_from=LOCAL_START), Held.AS_WANTED),
+        (PERMANENT, permanent(valid_from=LOCAL_START + MINUTE), Held.OTHERWISE),
+        (ONE_TIME, permanent(PasscodeType.ONE_TIME, valid_from=LOCAL_START), Held.AS_WANTED),
+        (wish(valid_from=None), record(valid_from=LOCAL_START), Held.AS_WANTED),
+        (wish(valid_from=None), record(valid_from=LOCAL_START + MINUTE), Held.OTHERWISE),
+        # Wanted from a moment on: what starts later shuts somebody out.
+        (LATER, permanent(valid_from=PERMANENT_FROM), Held.AS_WANTED),
+        (LATER, permanent(valid_from=LOCAL_START), Held.AS_WANTED),
+        (LATER, permanent(valid_from=LOCAL_START + MINUTE), Held.OTHERWISE),
     ],
 )
 def test_equality_is_by_digits_type_and_window(
     wanted: WantedPasscode, listed: PasscodeRecord, expected: Held
 ) -> None:
-    assert held((listed,), wanted, BERLIN) is expected
+    assert held((listed,), wanted, BERLIN, START) is expected
 
 
 def test_what_cannot_be_read_is_not_called_absent() -> None:
-    assert held((UNREADABLE,), wish(), BERLIN) is Held.NOT_READABLE
-    assert held((UNREADABLE, record()), wish(), BERLIN) is Held.AS_WANTED
-    assert held((), wish(), BERLIN) is Held.ABSENT
+    assert held((UNREADABLE,), wish(), BERLIN, START) is Held.NOT_READABLE
+    assert held((UNREADABLE, record()), wish(), BERLIN, START) is Held.AS_WANTED
+    assert held((), wish(), BERLIN, START) is Held.ABSENT
     assert find((UNREADABLE,), "004711") is None
 
 

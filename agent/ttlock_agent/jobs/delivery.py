@@ -8,6 +8,7 @@ between and a code that is there already take the same road: read back, then act
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any, Final
@@ -81,9 +82,9 @@ class PasscodeTask:
         """Choose what to do without knowing what the lock holds."""
         self.next = act_believed(self.wanted, is_held=self.is_believed_held)
 
-    def plan(self, listing: Listing, zone: tzinfo) -> None:
-        """Choose what to do, knowing that ``listing`` is all the lock holds."""
-        act = act_for(self.wanted, listing, zone, can_modify=Act.MODIFY not in self.tried)
+    def plan(self, listing: Listing, zone: tzinfo, now: datetime) -> None:
+        """Choose what to do, knowing that ``listing`` is all the lock holds ``now``."""
+        act = act_for(self.wanted, listing, zone, now, can_modify=Act.MODIFY not in self.tried)
         if act is Act.NOTHING or act not in self.tried:
             self.next = act
             return
@@ -160,7 +161,7 @@ class Delivery:
             self.listing, self.listed_at = listing, self._clock.now()
             pending = await self._make_room(pending)
             for task in pending:
-                task.plan(listing, self._profile.zone)
+                task.plan(listing, self._profile.zone, self.listed_at)
             self._on_findings(
                 self._profile.id,
                 {task.job.id: task.next is Act.NOTHING for task in pending if task.is_untouched},
@@ -190,9 +191,10 @@ class Delivery:
         for task in crowded_out:
             if useless and not task.has_got_room:
                 record = useless.pop()
-                await self._visit.ask(
-                    DeletePasscode(passcode_type=record.passcode_type, passcode=record.passcode)
-                )
+                with suppress(CommandRefused):  # gone already: that makes room as well
+                    await self._visit.ask(
+                        DeletePasscode(passcode_type=record.passcode_type, passcode=record.passcode)
+                    )
                 log.info("passcode_over_removed", lock=self._profile.id)
                 task.has_got_room = True
                 task.tried.discard(Act.ADD)

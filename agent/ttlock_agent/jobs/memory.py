@@ -43,7 +43,7 @@ class LockMemory:
     ) -> None:
         """Keep a complete listing."""
         wanted = await self._journal.wanted(profile.id)
-        entries = describe_listing(listing, wanted, profile.zone)
+        entries = describe_listing(listing, wanted, profile.zone, listed_at)
         await self._journal.remember_lock(profile.id, LISTING, entries, listed_at)
 
     async def strangers(self, lock: str) -> set[str]:
@@ -133,9 +133,9 @@ def is_stale(known: Known | None, now: datetime, interval: timedelta) -> bool:
 
 
 def describe_listing(
-    listing: Listing, wanted: Sequence[WantedPasscode], zone: tzinfo
+    listing: Listing, wanted: Sequence[WantedPasscode], zone: tzinfo, now: datetime
 ) -> list[dict[str, Any]]:
-    """Return the records of ``listing`` as JSON without their digits.
+    """Return the records of ``listing``, read ``now``, as JSON without their digits.
 
     ``label`` and ``request`` are those of the wish that a record fulfils; a record without them
     belongs to nobody the agent knows.
@@ -144,12 +144,14 @@ def describe_listing(
     return [
         {"kind": "unreadable"}
         if isinstance(record, Unreadable)
-        else _describe(record, by_digits.get(record.passcode), zone)
+        else _describe(record, by_digits.get(record.passcode), zone, now)
         for record in listing
     ]
 
 
-def _describe(record: PasscodeRecord, wish: WantedPasscode | None, zone: tzinfo) -> dict[str, Any]:
+def _describe(
+    record: PasscodeRecord, wish: WantedPasscode | None, zone: tzinfo, now: datetime
+) -> dict[str, Any]:
     body: dict[str, Any] = {
         "kind": record.passcode_type.name.lower(),
         "length": len(record.passcode),
@@ -164,7 +166,7 @@ def _describe(record: PasscodeRecord, wish: WantedPasscode | None, zone: tzinfo)
             "label": wish.label,
             "owner": wish.owner,
             "job": wish.job_id,
-            "is_as_wanted": held((record,), wish, zone) is Held.AS_WANTED,
+            "is_as_wanted": held((record,), wish, zone, now) is Held.AS_WANTED,
         }
     return body
 

@@ -1,7 +1,8 @@
 """Wanted passcodes against those a lock holds: pure conversions and comparisons.
 
 Locks keep local wall time to the minute and hand validity back altered (permanent ones with dates
-of their own, starts moved to 2000), so equality is by digits, type and end.
+of their own, starts moved to 2000), so equality is by digits, type and end, and by a start that
+shuts nobody out.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 
 from ttlock_agent.jobs.model import PasscodeKind, WantedPasscode
 from ttlock_agent.lock.visit import Listing
-from ttlock_protocol.localtime import to_window
+from ttlock_protocol.localtime import to_lock, to_window
 from ttlock_protocol.messages.auth import PERMANENT_FROM, PERMANENT_UNTIL
 from ttlock_protocol.messages.pages import Unreadable
 from ttlock_protocol.messages.passcodes import (
@@ -72,12 +73,12 @@ def find(listing: Listing, digits: str) -> PasscodeRecord | None:
     return None
 
 
-def held(listing: Listing, wanted: WantedPasscode, zone: tzinfo) -> Held:
-    """Say how a complete ``listing`` relates to ``wanted``."""
+def held(listing: Listing, wanted: WantedPasscode, zone: tzinfo, now: datetime) -> Held:
+    """Say how a complete ``listing``, read ``now``, relates to ``wanted``."""
     record = find(listing, wanted.digits)
     if record is None:
         return Held.NOT_READABLE if _has_unreadable(listing) else Held.ABSENT
-    return Held.AS_WANTED if _is_as_wanted(record, wanted, zone) else Held.OTHERWISE
+    return Held.AS_WANTED if _is_as_wanted(record, wanted, zone, now) else Held.OTHERWISE
 
 
 def collision(digits: str, others: Sequence[str]) -> str | None:
@@ -112,17 +113,22 @@ def lock_window(wanted: WantedPasscode, zone: tzinfo) -> tuple[datetime, datetim
     return window.valid_from, None if wanted.valid_until is None else window.valid_until
 
 
-def _is_as_wanted(record: PasscodeRecord, wanted: WantedPasscode, zone: tzinfo) -> bool:
+def _is_as_wanted(
+    record: PasscodeRecord, wanted: WantedPasscode, zone: tzinfo, now: datetime
+) -> bool:
     if record.passcode_type != TYPE_OF_KIND[wanted.kind]:
         return False
-    start, end = lock_window(wanted, zone)
-    starts_in_time = record.valid_from in (start, PERMANENT_FROM)
-    if wanted.kind is PasscodeKind.PERIOD:
-        return starts_in_time and record.valid_until == end
     if wanted.kind is PasscodeKind.CYCLIC:
         return record.cycle_number == wanted.cycle
-    # Permanent ones come back with dates of the lock's own; a start in the future would shut out.
-    return record.valid_from <= start
+    start, end = lock_window(wanted, zone)
+    if wanted.valid_from is None:
+        # Wanted at once: others write the day of writing as the start, and that is as good.
+        starts_in_time = record.valid_from <= to_lock(now, zone)
+    elif wanted.kind is PasscodeKind.PERIOD:
+        starts_in_time = record.valid_from in (start, PERMANENT_FROM)
+    else:
+        starts_in_time = record.valid_from <= start
+    return starts_in_time and (wanted.kind is not PasscodeKind.PERIOD or record.valid_until == end)
 
 
 def _has_unreadable(listing: Listing) -> bool:

@@ -31,13 +31,18 @@ class Act(Enum):
 
 
 def act_for(
-    wish: WantedPasscode, listing: Listing, zone: tzinfo, *, can_modify: bool = True
+    wish: WantedPasscode,
+    listing: Listing,
+    zone: tzinfo,
+    now: datetime,
+    *,
+    can_modify: bool = True,
 ) -> Act:
-    """Return the next step from a complete ``listing`` towards ``wish``.
+    """Return the next step from a complete ``listing``, read ``now``, towards ``wish``.
 
     The type of a passcode cannot be modified: such a one is deleted, and added after that.
     """
-    state = held(listing, wish, zone)
+    state = held(listing, wish, zone, now)
     if not wish.is_wanted:
         return Act.NOTHING if state is Held.ABSENT else Act.DELETE
     if state is Held.AS_WANTED:
@@ -136,7 +141,7 @@ def review(
             and wish.proved_at is not None
             and wish.kind is not PasscodeKind.ONE_TIME
             and not _ended(wish, now)
-            and held(listing, wish, zone) in (Held.ABSENT, Held.OTHERWISE)
+            and held(listing, wish, zone, now) in (Held.ABSENT, Held.OTHERWISE)
         ),
         returned=tuple(returned),
         over=tuple(over),

@@ -119,7 +119,7 @@ def wish_of_job(job: Job) -> WantedPasscode | None:
 async def _list_passcodes(errand: Errand) -> Outcome:
     listing = await errand.visit.passcodes(is_fresh=False)
     await errand.memory.keep_listing(errand.profile, listing, errand.clock.now())
-    described = describe_listing(listing, errand.wanted, errand.profile.zone)
+    described = describe_listing(listing, errand.wanted, errand.profile.zone, errand.clock.now())
     return Outcome(JobState.DONE, {"passcodes": described, "as_of": _now(errand)})
 
 
