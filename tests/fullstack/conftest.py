@@ -1,4 +1,7 @@
-"""One option chooses the way to the lock: ``--rig memory`` or ``--rig dbus``, by default both."""
+"""One option chooses the way to the lock: ``--rig memory``, ``dbus`` or ``vm``.
+
+By default the first two; the third needs a machine of its own, see ``vm_rig.py``.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,14 @@ from subprocess import Popen
 import pytest
 
 from .rigs import BluezRig, Rig, bluez_rig, has_bus, memory_rig, private_bus
+from .vm_rig import vm_rig
 
 RIGS = ("memory", "dbus")
+VM = "vm"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--rig", choices=RIGS, help="run the link tests over this rig only")
+    parser.addoption("--rig", choices=(*RIGS, VM), help="run the link tests over this rig only")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -46,5 +51,10 @@ async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[R
     """Each rig in turn."""
     if request.param == "dbus":
         request.getfixturevalue("bus")
-    async with bluez_rig() if request.param == "dbus" else memory_rig(tmp_path) as rig:
+        opened = bluez_rig()
+    elif request.param == VM:
+        opened = vm_rig(tmp_path)
+    else:
+        opened = memory_rig(tmp_path)
+    async with opened as rig:
         yield rig

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import secrets
 import shutil
@@ -45,7 +46,9 @@ FAST = BluezTimes(
     power_off_s=0.0,
     link=LinkTimes(settle_s=0.0, setup_s=1.0, write_s=1.0, close_s=1.0),
 )
-SEEN_S = 2.0
+SLOW = float(os.environ.get("SLOW", "1"))
+"""How much slower than hardware this machine is, as an emulated one is."""
+SEEN_S = 2.0 * SLOW
 """Long enough to see a lock that is there, on a busy machine."""
 UNSEEN_S = 0.2
 """Long enough to miss one that is not."""
@@ -73,7 +76,7 @@ class Rig:
             zone=ZONE,
             keys=KEYS,
             clock_tolerance_s=30,
-            response_timeout_s=1.0,
+            response_timeout_s=1.0 * SLOW,
             connect_timeout_s=SEEN_S,
         )
 
