@@ -81,6 +81,15 @@ def test_a_minute_after_the_last_traffic_the_bolt_is_hidden() -> None:
     assert seen(bench).bolt == BoltState.UNLOCKED
 
 
+def test_a_lock_that_nobody_ever_talked_to_dozes_as_well() -> None:
+    bench = Bench()
+    bench.advance(0)
+    bench.advance(59)
+    assert not seen(bench).is_dormant
+    bench.advance(1)
+    assert seen(bench).is_dormant
+
+
 def test_not_all_firmware_goes_dormant() -> None:
     bench = Bench(paired(habits=Habits(goes_dormant=False)))
     bench.central().close()

@@ -11,7 +11,8 @@ from ttlock_protocol.frame import Version
 from ttlock_protocol.keys import LockKeys
 from ttlock_protocol.messages.auth import CheckAdmin, CheckRandom, CheckUser
 from ttlock_protocol.messages.clock import GetClock
-from ttlock_protocol.messages.operate import GetState, Lock
+from ttlock_protocol.messages.log import LogType
+from ttlock_protocol.messages.operate import BoltState, GetState, Lock
 from ttlock_protocol.messages.pairing import (
     AddAdmin,
     FinishPairing,
@@ -52,6 +53,20 @@ def central(factory: Bench) -> Iterator[Central]:
 def pair(central: Central) -> LockKeys:
     procedure = enrol(SECRETS, local_time=LOCAL, version=lambda: central.session.version)
     return central.enrol(procedure).keys
+
+
+def test_what_happens_at_the_door_outlives_a_pairing_that_does_not(
+    factory: Bench, central: Central
+) -> None:
+    central.request(GetAesKey())
+    central.request(ADD_ADMIN)
+    factory.lock.turn_key(factory.now)
+    left = factory.lock.durable_memory
+    assert left.administrator is None
+    central.close()
+    assert factory.memory == left
+    assert factory.memory.bolt.state is BoltState.UNLOCKED
+    assert [each.log_type for each in factory.memory.log.records] == [LogType.KEY_UNLOCK]
 
 
 def test_the_whole_procedure_pairs_for_good(factory: Bench, central: Central) -> None:

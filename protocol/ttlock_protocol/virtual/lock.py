@@ -71,9 +71,12 @@ class VirtualLock:
         """What a power cut would leave: :attr:`memory` without a pairing that is not committed."""
         connection = self._connection
         pairing = None if connection is None else connection.standing.pairing
+        memory = self._body.memory
         if pairing is None or pairing.is_committed:
-            return self._body.memory
-        return pairing.before
+            return memory
+        # What happened at the door did happen, whoever was being told secrets meanwhile.
+        left = replace(pairing.before, bolt=memory.bolt, log=memory.log, keypad=memory.keypad)
+        return pairing.before if left == pairing.before else left
 
     @property
     def is_connected(self) -> bool:
@@ -98,7 +101,8 @@ class VirtualLock:
         now = self._at(now)
         if not self._is_on_air(now):
             return None
-        is_quiet = self._quiet_since is not None and now - self._quiet_since >= DORMANT_AFTER
+        assert self._quiet_since is not None, "it is told the time"
+        is_quiet = now - self._quiet_since >= DORMANT_AFTER
         is_touched = self._is_touched(now)
         memory = self.memory
         return build(
@@ -128,13 +132,11 @@ class VirtualLock:
 
     def disconnect(self, now: datetime) -> None:
         """Note that the central is gone; harmless when it was already."""
-        connection, self._connection = self._connection, None
-        if connection is None:
+        if self._connection is None:
             return
         now = self._at(now)
-        pairing = connection.standing.pairing
-        if pairing is not None and not pairing.is_committed:
-            self._body.memory = pairing.before
+        self._body.memory = self.durable_memory
+        self._connection = None
         self._body.disconnected(now)
         self._quiet_since = now
 
@@ -271,6 +273,7 @@ class VirtualLock:
         """Return ``now`` in UTC; the first time that the lock is told is when it woke up."""
         now = utc(now)
         self._ticked_at = self._ticked_at or now
+        self._quiet_since = self._quiet_since or now
         return now
 
     def _is_on_air(self, now: datetime) -> bool:
