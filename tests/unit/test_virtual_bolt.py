@@ -6,7 +6,7 @@ from datetime import datetime, time, timedelta
 
 import pytest
 
-from ttlock_protocol.errors import KeyMismatch, Refusal
+from ttlock_protocol.errors import KeyMismatch, LocalProtocolError, Refusal
 from ttlock_protocol.features import Feature
 from ttlock_protocol.message import Response
 from ttlock_protocol.messages.admin import Reset
@@ -210,6 +210,14 @@ def test_the_clock_drifts_and_stays_within_what_it_can_show() -> None:
     ):
         fast.lock.shift_clock(shift)
         assert fast.lock.local_time(fast.now) == shown
+
+
+@pytest.mark.parametrize("seconds", [1e20, -1e20, 1e12, 1e11, -1e11])
+def test_a_clock_is_not_shifted_out_of_the_calendar(seconds: float) -> None:
+    bench = Bench()
+    with pytest.raises(LocalProtocolError):
+        bench.lock.shift_clock(seconds)
+    assert bench.lock.local_time(bench.now) == LOCAL
 
 
 def test_a_lock_without_a_clock_chip_says_so() -> None:

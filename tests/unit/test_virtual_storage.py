@@ -38,6 +38,8 @@ from virtual_helpers import KEYS, LOCAL, MAC, NOW, ZONE, Bench, paired, stored
 
 # ruff: noqa: DTZ001 - lock-local times are naive
 
+DAY = "2026-03-14T00:00:00"
+
 
 def lived_in() -> Memory:
     """Return the memory of a lock that has seen everything."""
@@ -147,6 +149,75 @@ def test_a_complaint_never_shows_the_value() -> None:
     with pytest.raises(StateError) as refused:
         load_memory(changed(admin_passcode=2468135))
     assert "2468135" not in str(refused.value)
+
+
+def edited(place: str, value: object) -> str:
+    """Return the document of a lock that was lived in, with something else at ``place``."""
+    document = json.loads(dump_memory(lived_in()))
+    holder = document["memory"]
+    *way, last = place.split(".")
+    for name in way:
+        holder = holder[int(name)] if isinstance(holder, list) else holder.setdefault(name, {})
+    if isinstance(holder, list):
+        holder[int(last)] = value
+    else:
+        holder[last] = value
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "complaint"),
+    [
+        ("mac", "front door", "memory.mac: an address"),
+        ("admin_passcode", "\u00e9", "memory.admin_passcode: text"),
+        ("administrator.aes_key", "00", "memory.administrator: an AES key"),
+        ("battery.percent", 256, "memory.battery: a charge"),
+        ("battery.percent", float("nan"), "memory.battery.percent must be"),
+        ("battery.percent", 10**400, "memory.battery.percent must be"),
+        ("battery.percent_per_connected_hour", -1, "memory.battery: a charge"),
+        ("bolt.state", 256, "memory.bolt: "),
+        ("bolt.opened_at", "0001-01-01T00:00:00+14:00", "memory.bolt.opened_at has a form"),
+        ("clock.drift_ppm", 1e7, "memory.clock: a clock"),
+        ("clock.set_to", "9999-12-31T23:59:59", "memory.clock: a lock's clock"),
+        ("features", [2**40], "memory.features are 0 to"),
+        ("features", [-1], "memory.features are 0 to"),
+        ("device.model", "x" * 237, "memory.device does not fit"),
+        ("device.nb_rssi_dbm", 128, "memory.device: "),
+        ("settings.auto_lock_s", 65536, "memory.settings: "),
+        ("settings.volume", -1, "memory.settings: "),
+        ("settings.switches", 2**32, "memory.settings: "),
+        ("log.written", 1, "memory.a log holds"),
+        ("log.records.0.battery", 256, "memory.log.records[0]: "),
+        ("offline_seeds.reset_at", "1999-12-31T00:00:00", "memory.offline_seeds: "),
+        ("passage.0", {"day": 256}, "memory.passage[0]: "),
+        ("passcodes.0.passcode", "", "memory.passcodes[0]: a passcode"),
+        ("passcodes.1.valid_from", "2100-01-01T00:00:00", "memory.passcodes[1]: the lock"),
+    ],
+)
+def test_what_a_lock_could_not_say_is_refused_when_it_is_read(
+    place: str, value: object, complaint: str
+) -> None:
+    """Else the lock breaks later, in the middle of a conversation about something else."""
+    with pytest.raises(StateError) as refused:
+        load_memory(edited(place, value))
+    assert str(refused.value).startswith(complaint)
+
+
+@pytest.mark.parametrize(
+    ("credential", "value"),
+    [
+        ("cards", {"card_number": "0102", "valid_from": DAY, "valid_until": DAY}),
+        ("fingerprints", {"fingerprint": "0102", "valid_from": DAY, "valid_until": DAY}),
+    ],
+)
+def test_a_credential_that_no_list_could_hold_is_refused(credential: str, value: object) -> None:
+    with pytest.raises(StateError, match=credential):
+        load_memory(edited(credential, [value]))
+
+
+def test_nesting_without_end_is_no_state() -> None:
+    with pytest.raises(StateError, match="not JSON"):
+        load_memory("[" * 100_000)
 
 
 def test_a_fault_plan_is_json_too() -> None:

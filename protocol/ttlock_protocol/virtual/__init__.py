@@ -2,6 +2,7 @@
 
 ``memory``      what the lock remembers, as values
 ``storage``     the memory as JSON
+``sayable``     what a memory may hold, so that no conversation breaks on it
 ``body``        bolt, clock, battery, log
 ``keypad``      typing, judged by the lock's own clock
 ``windows``     validity against the lock's own clock

@@ -14,6 +14,7 @@ from typing import Annotated, Final
 from ttlock_protocol.errors import LocalProtocolError
 from ttlock_protocol.features import Feature
 from ttlock_protocol.frame import Version
+from ttlock_protocol.keys import LockKeys
 from ttlock_protocol.messages.cards import CardRecord
 from ttlock_protocol.messages.fingerprints import FingerprintRecord
 from ttlock_protocol.messages.log import LogRecord
@@ -31,6 +32,9 @@ LAST_LOG_NUMBER: Final = 0xFFEE
 """Numbers of log records start again at 1 behind this one: ``next`` is one more, and FFF0 and FFFF
 mean other things."""
 CLOCK_RESET_TO: Final = datetime(FIRST_YEAR, 1, 1)  # noqa: DTZ001 - lock-local
+_MILLENNIUM: Final = 1000
+_MAX_DRIFT_PPM: Final = 1_000_000
+_FULL_PERCENT: Final = 100
 _CLOCK_END: Final = datetime(LAST_YEAR, 12, 31, 23, 59, 59)  # noqa: DTZ001 - lock-local
 
 
@@ -42,6 +46,15 @@ class Administrator:
     admin_secret: int = field(repr=False)
     unlock_key: int = field(repr=False)
     lock_flag_position: int = 0
+
+    def __post_init__(self) -> None:
+        # The same limits as for whoever talks to us.
+        LockKeys(
+            aes_key=self.aes_key,
+            admin_secret=self.admin_secret,
+            unlock_key=self.unlock_key,
+            lock_flag_position=self.lock_flag_position,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +68,10 @@ class OwnClock:
     def __post_init__(self) -> None:
         if self.set_to.tzinfo is not None or self.set_at.tzinfo is None:
             raise LocalProtocolError("a lock's clock is set to a naive time, at an aware one")
+        if not all(_is_near(each) for each in (self.set_to, self.set_at)):
+            raise LocalProtocolError("a lock's clock is set a thousand years off at most")
+        if not abs(self.drift_ppm) <= _MAX_DRIFT_PPM:
+            raise LocalProtocolError("a clock that is off by as much as it runs is no clock")
 
     def read(self, now: datetime) -> datetime:
         """Return what the clock shows at true time ``now``: 2000 to 2099, where it stops."""
@@ -62,8 +79,14 @@ class OwnClock:
         return min(max(shown.replace(microsecond=0), CLOCK_RESET_TO), _CLOCK_END)
 
     def shifted(self, seconds: float) -> OwnClock:
-        """Return the clock ``seconds`` later (or earlier) than it is."""
-        return replace(self, set_to=self.set_to + timedelta(seconds=seconds))
+        """Return the clock ``seconds`` later (or earlier) than it is.
+
+        Raises ``LocalProtocolError`` for a time that it cannot show.
+        """
+        try:
+            return replace(self, set_to=self.set_to + timedelta(seconds=seconds))
+        except OverflowError:
+            raise LocalProtocolError("no calendar goes that far") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +95,10 @@ class Battery:
 
     percent: float = 100.0
     percent_per_connected_hour: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.percent <= _FULL_PERCENT and self.percent_per_connected_hour >= 0):
+            raise LocalProtocolError("a charge is 0 to 100 percent, and connections take from it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,6 +344,10 @@ class Memory:
             capacity=self.capacity,
             habits=self.habits,
         )
+
+
+def _is_near(moment: datetime) -> bool:
+    return FIRST_YEAR - _MILLENNIUM <= moment.year <= LAST_YEAR + _MILLENNIUM
 
 
 def utc(moment: datetime) -> datetime:

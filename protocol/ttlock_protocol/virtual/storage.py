@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 import types
 import typing
 from datetime import UTC, date, datetime, time
@@ -22,12 +23,15 @@ from ttlock_protocol.errors import LocalProtocolError, OpenIntEnum
 
 from .faults import FaultPlan
 from .memory import Instant, Memory
+from .sayable import check_sayable
 
 T = TypeVar("T")
 
 FORMAT: Final = "ttlock-virtual-lock"
 FORMAT_VERSION: Final = 1
 _PLAIN: Final = (bool, int, float, str)
+_MAX_EXACT: Final = 1 << 53
+"""Beyond it, floats skip whole numbers."""
 
 
 class StateError(LocalProtocolError):
@@ -44,7 +48,7 @@ def load_memory(text: str) -> Memory:
     """Read a document; raises ``StateError``."""
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StateError(f"the state is not JSON: {error}") from None
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise StateError(f'the state must say "format": "{FORMAT}"')
@@ -54,8 +58,13 @@ def load_memory(text: str) -> Memory:
 
 
 def plain_to_memory(value: object) -> Memory:
-    """Read a memory from what JSON holds; raises ``StateError``."""
-    return from_plain(Memory, value, "memory")
+    """Read a memory from what JSON holds; raises ``StateError``, for what no lock can say, too."""
+    memory = from_plain(Memory, value, "memory")
+    try:
+        check_sayable(memory)
+    except LocalProtocolError as error:
+        raise StateError(f"memory.{error}") from None
+    return memory
 
 
 def load_fault_plan(value: object) -> FaultPlan:
@@ -120,7 +129,7 @@ def _read(hint: Any, value: Any, place: str) -> Any:
         return _read_plain(hint, value, place)
     try:
         return _read_text(hint, value)
-    except (ValueError, TypeError, AttributeError, KeyError):
+    except (ValueError, TypeError, AttributeError, KeyError, OverflowError):
         raise StateError(f"{place} has a form that is not understood") from None
 
 
@@ -143,7 +152,9 @@ def _read_dataclass(hint: Any, value: Any, place: str) -> Any:
 def _read_plain(hint: Any, value: Any, place: str) -> Any:
     # JSON has one kind of number, Python has three, and True is one of them.
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        value = float(value) if abs(value) <= _MAX_EXACT else math.inf
+    if hint is float and isinstance(value, float) and not math.isfinite(value):
+        raise StateError(f"{place} must be a number that is not beyond all bounds")
     if type(value) is not hint:
         raise StateError(f"{place} must be {hint.__name__}")
     return value
