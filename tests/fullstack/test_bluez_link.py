@@ -268,6 +268,26 @@ async def test_a_cancelled_search_stops_the_scan(dbus_rig: BluezRig) -> None:
         await dbus_rig.factory.connect(MAC, timeout_s=UNSEEN_S)
 
 
+@pytest.mark.parametrize("member", ["StartDiscovery", "RegisterMonitor"])
+async def test_a_cancellation_is_not_lost_when_stopping_fails(
+    dbus_rig: BluezRig, member: str
+) -> None:
+    """What cannot be stopped must not keep the daemon from stopping."""
+    dbus_rig.bluez.offers_passive = True
+    dbus_rig.air.is_in_range = False
+    for stop in ("StopDiscovery", "UnregisterMonitor"):
+        dbus_rig.bluez.refuse(stop, Refusal("Failed", "No discovery started"))
+    if member == "StartDiscovery":
+        task = asyncio.ensure_future(dbus_rig.factory.connect(MAC, timeout_s=120))
+    else:
+        task = asyncio.ensure_future(anext(dbus_rig.factory.sightings()))
+    while not any(each.endswith(member) for each in dbus_rig.bluez.calls):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_connections_leave_no_bus_connection_behind(dbus_rig: BluezRig) -> None:
     async def visit() -> int:
         await (await connect(dbus_rig)).close()

@@ -246,6 +246,7 @@ class BluezLinkFactory:
     async def _scanning(self, ear: Ear, adapter: Adapter, mode: Mode) -> AsyncGenerator[None]:
         async with scanning(ear, adapter=adapter.name, mode=mode, call_limit_s=self._times.call_s):
             yield
+        self._note(None)
         if ear.has_heard_any:
             self._heard_at_s = self._clock.monotonic()
 
@@ -260,7 +261,9 @@ class BluezLinkFactory:
             self._note(error.reason)
             raise
         self._adapter = adapter
-        self._note(None)
+        if self._problem is not AdapterProblem.STUCK:
+            # Whether a stuck one is well again, only a scan can tell.
+            self._note(None)
         return adapter, snapshot
 
     async def _pay_power(self, path: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Literal
@@ -23,6 +23,7 @@ from ttlock_agent.clock import Clock
 from ttlock_protocol.advertisement import V3_TYPE, V3_VERSION, Advertisement, parse, rejoin
 
 from . import Sighting
+from .bluez_errors import RADIO_ERRORS
 
 Mode = Literal["active", "passive"]
 """Whether the adapter asks the locks for more, which costs them power, or only listens."""
@@ -115,9 +116,12 @@ async def scanning(
     await _start(scanner, call_limit_s)
     try:
         yield
-    finally:
-        async with asyncio.timeout(call_limit_s):
-            await scanner.stop()
+    except BaseException:
+        # A failure to stop must not take the place of what happened, least of a cancellation.
+        with suppress(*RADIO_ERRORS):
+            await _stop(scanner, call_limit_s)
+        raise
+    await _stop(scanner, call_limit_s)
 
 
 async def _start(scanner: BleakScanner, limit_s: float) -> None:
@@ -128,13 +132,19 @@ async def _start(scanner: BleakScanner, limit_s: float) -> None:
     except asyncio.CancelledError:
         await asyncio.wait({starting}, timeout=limit_s)
         if starting.done() and starting.exception() is None:
-            await scanner.stop()
+            with suppress(*RADIO_ERRORS):
+                await _stop(scanner, limit_s)
         raise
     finally:
         starting.cancel()
     if starting.cancelled() or not starting.done():
         raise TimeoutError
     starting.result()
+
+
+async def _stop(scanner: BleakScanner, limit_s: float) -> None:
+    async with asyncio.timeout(limit_s):
+        await scanner.stop()
 
 
 class _Trust(Enum):
