@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 from ttlock_agent.errors import ConnectFailed, LinkLost, LockNotSeen
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.bell import Bell
+from ttlock_agent.jobs.door import DoorWatch
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.model import Job
@@ -84,6 +85,7 @@ class Door:
         """Called with the number of the write (from 1), before the lock gets it."""
         self.after_write: Hook = no_hook
         self.link: DoorLink | None = None
+        self._on_air: asyncio.Queue[Sighting] = asyncio.Queue()
 
     async def connect(self, address: str, *, timeout_s: float) -> "DoorLink":
         assert address == ADDRESS
@@ -100,8 +102,21 @@ class Door:
         return self.link
 
     async def sightings(self) -> AsyncIterator[Sighting]:
-        await asyncio.Event().wait()
-        yield Sighting(address=ADDRESS, rssi_dbm=-60, manufacturer_data=b"", seen_at_monotonic_s=0)
+        while True:
+            yield await self._on_air.get()
+
+    def advertise(self) -> None:
+        """Let the lock be heard, as it is now; while somebody is connected it says nothing."""
+        data = self.lock.advertisement(self.clock.now())
+        if data is not None:
+            self._on_air.put_nowait(
+                Sighting(
+                    address=ADDRESS,
+                    rssi_dbm=-60,
+                    manufacturer_data=data,
+                    seen_at_monotonic_s=self.clock.monotonic(),
+                )
+            )
 
     def set_faults(self, *faults: Fault) -> None:
         self.lock.set_faults(Faults(FaultPlan(faults=faults), draw=lambda: 0.0))
@@ -368,7 +383,12 @@ async def start_rig(
         random=lambda: 0.5,
         on_report=on_report,
     )
-    rig.tasks = [asyncio.create_task(radio.run()), asyncio.create_task(deadlines.run())]
+    door_watch = DoorWatch(door, profiles, clock=clock, on_sign=radio.someone_is_at)
+    rig.tasks = [
+        asyncio.create_task(radio.run()),
+        asyncio.create_task(deadlines.run()),
+        asyncio.create_task(door_watch.run()),
+    ]
     return rig
 
 

@@ -18,6 +18,7 @@ from ttlock_agent.clock import Clock
 from ttlock_agent.errors import AgentError, JournalError
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.backoff import pause_s
+from ttlock_agent.jobs.door import Sign
 from ttlock_agent.jobs.endings import given_up, named, wait_reason
 from ttlock_agent.jobs.gate import held
 from ttlock_agent.jobs.model import (
@@ -131,23 +132,42 @@ class Radio:
         self._on_report = on_report
         self._beat = beat
         self._airtime = airtime or asyncio.Lock()
+        self._signs: dict[str, Sign] = {}
 
     async def run(self) -> None:
         """Serve until cancelled."""
         while True:
             self._beat()
             try:
-                jobs = await self._worth_connecting(await self._due())
-                if jobs:
-                    await self._visit(jobs[0].lock)
+                lock = await self._next_lock()
+                if lock is not None:
+                    await self._visit(lock)
                 else:
                     await self._alarm.wait_until(await self._next_due_at())
             except JournalError as error:
                 log.error("journal_unusable", code=error.code, hint=error.hint)  # noqa: TRY400
                 await self._clock.sleep(JOURNAL_PAUSE_S)
 
+    def someone_is_at(self, sign: Sign) -> None:
+        """Take the chance that a lock is awake: whatever waits for it need not wait any longer."""
+        self._signs[sign.lock] = sign
+        self._alarm.ring()
+
+    async def _next_lock(self) -> str | None:
+        """Return which lock to visit now, if any."""
+        jobs = await self._worth_connecting(await self._due())
+        if jobs:
+            return jobs[0].lock
+        for sign in list(self._signs.values()):
+            profile = self._profiles.get(sign.lock)
+            if profile is not None and sign.has_news and await self._work.wants_a_look(profile):
+                return sign.lock
+            del self._signs[sign.lock]
+        return None
+
     async def _visit(self, lock: str) -> None:
         profile = self._profiles[lock]
+        is_at_door = self._signs.pop(lock, None) is not None
         await self._resolve_interrupted(lock)
         served = {job.id for job in await self._joining(lock)}
         meter = _Meter(self._clock)
@@ -160,7 +180,8 @@ class Radio:
                 meter.connected()
                 try:
                     await self._work.budgets.connected(profile)
-                    await self._serve(self._work.begin(visit, profile), served, meter)
+                    work = self._work.begin(visit, profile, is_at_door=is_at_door)
+                    await self._serve(work, served, meter)
                 finally:
                     meter.disconnected(visit)
         except JournalError:
@@ -218,10 +239,13 @@ class Radio:
         await move_those_open(self._journal, moves)
 
     async def _due(self) -> list[Job]:
+        """Return what is to be done now; the pause of a job ends when its lock shows itself."""
+        now = self._clock.now()
         return [
             job
             for job in await self._open_jobs()
-            if job.lock in self._profiles and is_due(job, self._clock.now())
+            if job.lock in self._profiles
+            and (is_due(job, now) or (job.lock in self._signs and may_join(job, now)))
         ]
 
     async def _joining(self, lock: str) -> list[Job]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -12,7 +13,7 @@ from ttlock_agent.errors import IllegalMove, LockMisunderstood
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.budget import Budgets
 from ttlock_agent.jobs.delivery import Delivery, OnFindings, PasscodeTask
-from ttlock_agent.jobs.door_log import DoorLog
+from ttlock_agent.jobs.door_log import NO_NEWS, DoorLog
 from ttlock_agent.jobs.gate import Gate
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, WantedPasscode
@@ -20,12 +21,14 @@ from ttlock_agent.jobs.reproof import Reproof
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.verbs import READS, Errand, wish_of_job
 from ttlock_agent.lock.refusals import refused
-from ttlock_agent.lock.visit import LockProfile, Visit
+from ttlock_agent.lock.visit import ClockReading, LockProfile, Visit
 from ttlock_agent.timesync import CANNOT_TELL, TimeSync
 from ttlock_protocol.errors import CommandRefused, ProtocolError
 
 log = structlog.get_logger()
 
+CLOCK_NOISE_S: Final = 2.0
+"""A reading is whole seconds, and its way over the air takes part of one."""
 CHECKED_SOURCES: Final = frozenset({"takeover"})
 """Who asks for passcodes that the lock may hold already: those are looked up before they are
 written."""
@@ -56,11 +59,27 @@ class Work:
         self._reproof = Reproof(journal, memory, answers, clock)
         self._on_findings = on_findings
 
-    def begin(self, visit: Visit, profile: LockProfile) -> LockWork:
-        """Return the work on one lock, for as long as ``visit`` lasts."""
+    async def wants_a_look(self, profile: LockProfile) -> bool:
+        """Whether news in a lock's log are worth a visit for their own sake.
+
+        They are if something wanted is not proved, or was proved too long ago, and the battery's
+        budget is not used up.
+        """
+        if await self.budgets.is_used_up(profile):
+            return False
+        wanted = await self._journal.wanted(profile.id)
+        is_unproved = any(wish.is_wanted and wish.proved_at is None for wish in wanted)
+        return is_unproved or await self._reproof.is_due(profile)
+
+    def begin(self, visit: Visit, profile: LockProfile, *, is_at_door: bool) -> LockWork:
+        """Return the work on one lock, for as long as ``visit`` lasts.
+
+        ``is_at_door``: somebody was noticed there a moment ago.
+        """
         return LockWork(
             visit,
             profile,
+            is_at_door=is_at_door,
             journal=self._journal,
             memory=self._memory,
             answers=self._answers,
@@ -80,6 +99,7 @@ class LockWork:
         visit: Visit,
         profile: LockProfile,
         *,
+        is_at_door: bool,
         journal: Journal,
         memory: LockMemory,
         answers: Answers,
@@ -89,6 +109,7 @@ class LockWork:
         reproof: Reproof,
         on_findings: OnFindings,
     ) -> None:
+        self._is_at_door = is_at_door
         self._gate = gate
         self._door_log = door_log
         self._reproof = reproof
@@ -158,9 +179,24 @@ class LockWork:
         if self._is_reviewed:
             return False
         self._is_reviewed = True
-        if await self._door_log.is_due(self._profile):
-            await self._door_log.read(self._visit, self._profile)
-        return await self._reproof.review(self._visit, self._profile)
+        if self._is_at_door and not self._is_clock_seen:
+            await self._see_to_clock()
+        news = NO_NEWS
+        if self._is_at_door or await self._door_log.is_due(self._profile):
+            news = await self._door_log.read(self._visit, self._profile)
+        wanted = await self._journal.wanted(self.lock)
+        if typed_in_time(news.out_of_window, wanted, self._clock.now()):
+            await self._trust_no_clock()
+        is_urgent = any(wish.digits in news.wrong for wish in wanted if wish.proved_at is not None)
+        return await self._reproof.review(self._visit, self._profile, is_urgent=is_urgent)
+
+    async def _trust_no_clock(self) -> None:
+        """Set the clock although it is within its tolerance: it has just kept somebody out."""
+        reading = await self._visit.read_clock()
+        if reading is None or not await self._gate.is_time_known():
+            return
+        if reading.error_s is None or abs(reading.error_s) > CLOCK_NOISE_S:
+            await self._set_clock(reading)
 
     async def finish(self) -> None:
         """Keep what the visit has learnt."""
@@ -173,16 +209,19 @@ class LockWork:
         if before is None:
             return
         is_off = before.error_s is None or abs(before.error_s) > self._profile.clock_tolerance_s
-        after = None
         if is_off and not await self._gate.is_time_known():
             log.warning("lock_clock_left", lock=self.lock, error_s=before.error_s)
         elif is_off:
-            log.info("lock_clock_off", lock=self.lock, error_s=before.error_s)
-            await self._visit.set_clock()
-            after = await self._visit.read_clock()
+            await self._set_clock(before)
+            return
+        await self._memory.keep_clock(self._profile, before, None)
+
+    async def _set_clock(self, before: ClockReading) -> None:
+        log.info("lock_clock_off", lock=self.lock, error_s=before.error_s)
+        await self._visit.set_clock()
+        after = await self._visit.read_clock()
         await self._memory.keep_clock(self._profile, before, after)
-        if is_off:
-            await self._memory.show(self._profile)
+        await self._memory.show(self._profile)
 
     async def _read(self, job: Job, wanted: Sequence[WantedPasscode]) -> None:
         errand = Errand(
@@ -211,6 +250,17 @@ class LockWork:
             await self._journal.move(job.id, move, outbox=self._answers.when_final)
         except IllegalMove:
             log.info("job_ended_meanwhile", job_id=job.id)
+
+
+def typed_in_time(digits: Collection[str], wanted: Iterable[WantedPasscode], now: datetime) -> bool:
+    """Whether one of ``digits``, which the lock called out of window, is valid by a right clock."""
+    return any(
+        wish.digits in digits
+        and wish.is_wanted
+        and (wish.valid_from is None or wish.valid_from <= now)
+        and (wish.valid_until is None or now < wish.valid_until)
+        for wish in wanted
+    )
 
 
 def _oldest_of_each(jobs: Iterable[Job], wanted: Sequence[WantedPasscode]) -> list[PasscodeTask]:
