@@ -1,14 +1,17 @@
 """All the agent says to systemd: readiness, watchdog, and journal entries with fields.
 
-Notification needs nothing but a datagram socket. Journal fields need systemd-python, which is
-optional: without it the log goes to standard error and the journal takes it from there.
+Notification needs nothing but a datagram socket, and neither do journal fields: systemd-python is
+used where it is installed, and its protocol is spoken here where it is not. Without a journal the
+log goes to standard error.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
+import struct
 import sys
 import uuid
 from collections.abc import Callable, Mapping
@@ -23,6 +26,8 @@ _FIELD_BYTES: Final = 64
 
 JournalSend = Callable[..., None]
 """``systemd.journal.send``: takes the message and upper-case fields."""
+
+_JOURNAL_SOCKET: Final = "/run/systemd/journal/socket"
 
 
 class Notifier:
@@ -88,13 +93,34 @@ def is_under_journal() -> bool:
 
 
 def journal_send() -> JournalSend | None:
-    """Return systemd-python's sender, or None where that package is not installed."""
+    """Return systemd-python's sender, else our own, or None where there is no journal."""
     try:
         from systemd import journal  # noqa: PLC0415, TID251 - optional, and this is the module
     except ImportError:
-        return None
+        return _send_to_journal if os.path.exists(_JOURNAL_SOCKET) else None  # noqa: PTH110
     send: JournalSend = journal.send
     return send
+
+
+def _send_to_journal(message: str, **fields: str) -> None:
+    """Send one entry by the journal's native protocol; an entry that it does not take is lost.
+
+    Each value goes with its length, so that it may hold anything (systemd.io, "Native Journal
+    Protocol").
+    """
+    entry = b"".join(
+        name.encode() + b"\n" + struct.pack("<Q", len(value)) + value + b"\n"
+        for name, value in (
+            (name, text.encode(errors="surrogateescape"))
+            for name, text in {"MESSAGE": message, **fields}.items()
+        )
+    )
+    # A log nobody can take any more must not stop a delivery.
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock,
+    ):
+        sock.sendto(entry, _JOURNAL_SOCKET)
 
 
 def journal_fields(entry: Mapping[str, Any], *, priority: int) -> dict[str, str]:

@@ -78,9 +78,33 @@ def test_the_journal_is_recognised_by_its_stream(
     assert not systemd.is_under_journal()
 
 
-def test_without_systemd_python_there_is_no_sender(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_package_and_journal_there_is_no_sender(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(sys.modules, "systemd", None)
+    monkeypatch.setattr(systemd, "_JOURNAL_SOCKET", str(tmp_path / "none"))
     assert systemd.journal_send() is None
+
+
+def test_without_the_package_the_journal_gets_every_field_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "systemd", None)
+    path = str(tmp_path / "journal")
+    monkeypatch.setattr(systemd, "_JOURNAL_SOCKET", path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(path)
+        journal.settimeout(5)
+        send = systemd.journal_send()
+        assert send is not None
+        send("two\nlines", PRIORITY="6", TTL_NAME="Tür=1")
+        # Name, line feed, length as 64 bits, value, line feed.
+        assert journal.recv(4096) == (
+            b"MESSAGE\n\x09\0\0\0\0\0\0\0two\nlines\n"
+            b"PRIORITY\n\x01\0\0\0\0\0\0\x006\n"
+            b"TTL_NAME\n\x06\0\0\0\0\0\0\0T\xc3\xbcr=1\n"
+        )
+    send("the journal is gone", PRIORITY="3")
 
 
 def test_journal_fields_are_what_the_journal_accepts() -> None:
