@@ -22,7 +22,6 @@ from ttlock_agent.backup.content import (
 )
 from ttlock_protocol.features import Feature
 from ttlock_protocol.localtime import from_window
-from ttlock_protocol.messages.auth import PERMANENT_FROM
 from ttlock_protocol.messages.passcodes import PasscodeType
 from ttlock_protocol.messages.settings import Switch
 
@@ -189,7 +188,7 @@ def _same_code(before: SavedPasscode, now: SavedPasscode) -> bool:
         return False
     if before.kind == PasscodeType.PERMANENT:
         # A start in the future would shut its holder out; any other is as good.
-        return now.valid_from <= max(before.valid_from, PERMANENT_FROM)
+        return _has_no_start(now.valid_from) or now.valid_from <= before.valid_from
     if before.kind == PasscodeType.CYCLIC:
         is_same_hour = now.valid_from.time() == before.valid_from.time()
         return before.cycle_number == now.cycle_number and is_same_hour
@@ -200,12 +199,12 @@ def _same_window(
     before: SavedPasscode | SavedCard | SavedFingerprint,
     now: SavedPasscode | SavedCard | SavedFingerprint,
 ) -> bool:
-    starts = now.valid_from in (before.valid_from, PERMANENT_FROM)
-    return (starts or _is_open(now.valid_from, None)) and _end(before) == _end(now)
+    has_begun = now.valid_from == before.valid_from or _has_no_start(now.valid_from)
+    return has_begun and _end(before) == _end(now)
 
 
-def _is_open(begin: datetime, end: datetime | None) -> bool:
-    return from_window(begin, end, UTC)[0] is None
+def _has_no_start(begin: datetime) -> bool:
+    return from_window(begin, None, UTC)[0] is None
 
 
 def _end(each: SavedPasscode | SavedCard | SavedFingerprint) -> datetime | None:

@@ -106,9 +106,15 @@ def make_plan(saved: Content, held: Content, *, quirks: Quirks, now: datetime) -
         if finding.standing in (Standing.SAME, Standing.EXTRA):
             continue
         try:
-            steps.append(Step(finding, planner.ways(finding)))
-        except (_Impossible, LocalProtocolError) as error:
+            ways = planner.ways(finding)
+            for way in ways:
+                way.encode()
+        except _Impossible as error:
             blocked.append(Blocked(finding, str(error)))
+        except LocalProtocolError as error:
+            blocked.append(Blocked(finding, f"It cannot be written: {error}."))
+        else:
+            steps.append(Step(finding, ways))
     return Plan(findings=findings, steps=steps, blocked=blocked)
 
 

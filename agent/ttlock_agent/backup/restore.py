@@ -22,7 +22,7 @@ from ttlock_agent.clock import Clock
 from ttlock_agent.errors import BackupProblem, BackupUnusable, LockRefused, OutcomeUnknown
 from ttlock_agent.lock.refusals import refused
 from ttlock_agent.lock.visit import LockProfile, Visit
-from ttlock_protocol.errors import CommandRefused, LocalProtocolError, Refusal
+from ttlock_protocol.errors import CommandRefused, Refusal
 from ttlock_protocol.localtime import to_lock
 from ttlock_protocol.messages.passcodes import PasscodeType
 
@@ -158,8 +158,6 @@ class Restore:
                 self._note_refusal(step.finding, error)
                 if error.refusal not in _NO_SUCH_WAY:
                     return
-            except LocalProtocolError as error:
-                self._tried.refusals[key] = f"It cannot be written: {error}."
             except OutcomeUnknown:
                 # The next reading tells.
                 self._tried.refusals.pop(key, None)
