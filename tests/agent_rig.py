@@ -285,6 +285,19 @@ class Rig:
             await self.clock.advance(pause / timedelta(seconds=1))
         raise AssertionError("the job pauses for ever")
 
+    async def later(self, job: Job, is_so: Callable[[Job], bool] = lambda job: job.is_final) -> Job:
+        """Let minutes pass until a job is as wanted, for jobs that do not say when they go on."""
+        for _ in range(MAX_PAUSES):
+            now = await self.journal.job(job.id)
+            assert now is not None
+            if is_so(now):
+                await self.rest()
+                return now
+            await self.clock.advance(60)
+            for _ in range(10):
+                await self.journal.counts()  # lets the journal's thread, and so the radio, go on
+        raise AssertionError("the job waits for ever")
+
     async def rest(self) -> None:
         """Wait until nobody is connected, so that time that is moved now is not time on the air."""
         async with asyncio.timeout(PATIENCE_S):
