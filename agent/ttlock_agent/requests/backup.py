@@ -104,11 +104,7 @@ class BackupErase(Request, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class LockReset(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Wipe the lock, behind interlocks. Nothing undoes this.
-
-    Ask with `dry_run` first: the answer lists what cannot come back, and a `confirm` word that
-    belongs to that list and this backup.
-    """
+    """Wipe the lock, behind interlocks; nothing undoes this. Ask with `dry_run` first."""
 
     backup: _Backup
     passphrase: _Passphrase = None
@@ -126,7 +122,11 @@ class LockReset(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = None
     confirm: Annotated[
         Annotated[str, Meta(max_length=32)] | None,
-        Meta(description="The `confirm` word of the dry run.", examples=["3f9a1c20"]),
+        Meta(
+            description="The `confirm` word of the dry run: it belongs to this backup and to the "
+            "list of what cannot come back.",
+            examples=["3f9a1c20"],
+        ),
     ] = None
 
     def __post_init__(self) -> None:
@@ -168,10 +168,7 @@ class LockEnrol(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class LockRestore(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Put back what a backup holds, prove each item by reading back, and report the rest.
-
-    Repeating it is harmless: what to do always follows from what the lock holds.
-    """
+    """Put back what a backup holds, prove each item by reading back, report the rest."""
 
     backup: _Backup
     passphrase: _Passphrase = None
