@@ -53,6 +53,9 @@ def sandbox() -> None:
     assert key.st_mode & 0o777 == 0o400
     assert Path("/var/lib/ttlock-agent").stat().st_mode & 0o777 == 0o700
     say("started without any credential: its own key, and a warning")
+    found = sh("journalctl", "-o", "cat", "--no-pager", "TTL_EVENT=agent_ready")
+    assert found.startswith("agent_ready version="), found
+    say("the journal finds entries by their fields")
     socket = stage.SOCKET.stat()
     assert socket.st_mode & 0o777 == 0o660, oct(socket.st_mode)
     assert str(socket.st_gid) == sh("getent", "group", "ttlock").split(":")[2]
@@ -235,5 +238,6 @@ SCENES = {
 }
 
 if __name__ == "__main__":
-    LOCK = stage.set_the_stage()
+    LOCK = stage.Lock()
+    stage.set_the_stage(LOCK)
     stage.main(SCENES)

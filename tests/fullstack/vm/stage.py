@@ -159,6 +159,8 @@ class Lock:
     def __init__(self, state: Path = Path("/run/lock-state"), *, mac: str = MAC) -> None:
         self.state = state / "front-door.json"
         self.socket = Path("/run/front-door.sock")
+        self.neighbours: list[tuple[Path, Path]] = []
+        """State and socket of further locks on the same air."""
         state.mkdir(exist_ok=True)
         if not self.state.exists():
             create_state(
@@ -172,10 +174,12 @@ class Lock:
     def plug_in(self) -> None:
         """Start adapter and lock."""
         transport = "vhci" if Path("/dev/vhci").exists() else "uart"
+        locks = [(self.state, self.socket), *self.neighbours]
         sh(
             "systemd-run", "-q", "--collect", "--unit=air", f"--setenv=PYTHONPATH={SITE}",
             PYTHON, "-m", "ttlock_agent", "virtual-lock", "--transport", transport,
-            "--state", str(self.state), "--socket", str(self.socket),
+            *(word for state, socket in locks
+              for word in ("--state", str(state), "--socket", str(socket))),
         )  # fmt: skip
         until("the adapter", lambda: "Powered: yes" in sh("bluetoothctl", "show", check=False))
 
@@ -249,18 +253,16 @@ def await_broker() -> None:
     until("the broker", lambda: status()["mqtt"]["status"] == "connected")
 
 
-def set_the_stage() -> Lock:
-    """Start everything; returns the lock."""
+def set_the_stage(lock: Lock) -> None:
+    """Start everything."""
     start_broker()
     listen()
-    lock = Lock()
     lock.plug_in()
     say("adapter and lock are on the air: " + bluez_version())
     configure_agent()
     start_agent()
     await_broker()
     say(f"the service is up: {prop('StatusText')}")
-    return lock
 
 
 def bluez_version() -> str:
