@@ -6,7 +6,11 @@ Databases of the vendor's apps are opened read-only and never written, not even 
 from __future__ import annotations
 
 import contextlib
+import re
+import shutil
 import sqlite3
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +27,7 @@ from ttlock_protocol.keyfiles import (
 MAX_BYTES: Final = 16 * 1024 * 1024
 """Far above any key file; a larger one is something else."""
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
+_MAC: Final = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}", re.ASCII)
 _ANDROID_TABLES: Final = ("virtualkey", "lockversion")
 _IOS_TABLE: Final = "ZKEY"
 _HINT: Final = (
@@ -61,28 +66,41 @@ def read_keys(text: str) -> ImportResult:
 
 
 def choose(result: ImportResult, address: str) -> ImportedKey:
-    """Return the keys of the lock at ``address``, or the only ones there are.
+    """Return the keys of the lock at ``address``, or the only ones that may be its.
 
-    Raises ``ConfigError`` when it is not clear which ones are meant.
+    Raises ``ConfigError`` when it is not clear which ones are meant, and for a guest's that are
+    limited in time.
     """
-    same = [key for key in result.found if key.mac is not None and key.mac == address.upper()]
-    candidates = same or list(result.found)
+    wanted = address.upper()
+    is_mac = _MAC.fullmatch(wanted) is not None
+    same = [key for key in result.found if key.mac == wanted]
+    possible = [key for key in result.found if key.mac is None or not is_mac]
+    candidates = same or possible
     if len(candidates) == 1:
-        return candidates[0]
-    if not candidates:
+        return _unlimited(candidates[0])
+    if not result.found:
         why = str(result.rejected[0]) if result.rejected else "it holds none"
         raise ConfigError(f"No lock keys could be read: {why}.", hint=_HINT)
+    found = ", ".join(key.mac or "a lock without address" for key in result.found)
     raise ConfigError(
-        f"The file holds the keys of {len(candidates)} locks, and none is that of {address}.",
+        f"The file holds the keys of {found}, and not clearly those of {address}.",
         hint="Give a file with this lock alone, or correct the lock's address in the config.",
     )
 
 
+def _unlimited(key: ImportedKey) -> ImportedKey:
+    """Refuse keys that the agent would go on using after their time."""
+    if key.limited_until is not None:
+        raise ConfigError(
+            "These keys are a guest's, and limited in time.",
+            hint="Import the owner's keys, or have the owner send an eKey without an end.",
+        )
+    return key
+
+
 def _rows(path: Path) -> list[dict[str, Any]]:
-    # Immutable: a database copied from a phone may lack its log, and must not be given a new one.
-    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     try:
-        with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+        with _opened(path) as connection:
             connection.row_factory = sqlite3.Row
             tables = {
                 name.lower(): name
@@ -99,6 +117,27 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             f"{path} is a damaged database: {error}.", hint="Copy it from the phone once more."
         ) from error
     raise ConfigError(f"{path} is a database without lock keys.", hint=_HINT)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a database, and what a phone wrote last: it is in a log beside it until it is merged.
+
+    Merging writes, so that happens to a copy which only we can read.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if not log.is_file():
+        # Immutable: the database must not be given a new log either.
+        uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+            yield connection
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        copy = Path(directory) / "database"
+        shutil.copyfile(path, copy)
+        shutil.copyfile(log, Path(directory) / "database-wal")
+        with contextlib.closing(sqlite3.connect(copy)) as connection:
+            yield connection
 
 
 def _android_rows(connection: sqlite3.Connection, tables: dict[str, str]) -> list[dict[str, Any]]:

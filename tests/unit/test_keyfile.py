@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from ttlock_agent.cli.main import cli
 from ttlock_agent.errors import ConfigError
 from ttlock_agent.keyfile import choose, read_key_file
 from ttlock_agent.keyring import decode_keys, encode_keys
@@ -84,8 +87,56 @@ def test_a_database_is_not_changed_by_reading_it(tmp_path: Path) -> None:
 
 def test_several_locks_and_none_is_meant(tmp_path: Path) -> None:
     result = read_key_file(android(tmp_path / "newsciener.db", link="lockid"))
-    with pytest.raises(ConfigError, match="2 locks"):
+    with pytest.raises(ConfigError, match="not clearly those of AA:BB:CC:00:00:00"):
         choose(result, "AA:BB:CC:00:00:00")
+
+
+def test_keys_of_another_lock_are_not_taken_for_this_one(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    record = {"mac": BACK, "aes_key": AES}
+    file.write_text(json.dumps(record))
+    with pytest.raises(ConfigError, match=BACK):
+        choose(read_key_file(file), FRONT)
+    assert choose(read_key_file(file), BACK.lower()).keys.aes_key.hex() == AES
+    # Where a lock has no Bluetooth address, the only keys are its own.
+    assert choose(read_key_file(file), "virtual:/run/front.sock").mac == BACK
+    file.write_text(json.dumps([record, {"aes_key": AES}]))
+    assert choose(read_key_file(file), FRONT).mac is None
+
+
+def test_a_guests_keys_with_an_end_are_not_taken(tmp_path: Path) -> None:
+    """The agent would present them as permanent, and open the door after their time."""
+    file = tmp_path / "keys.json"
+    guest = {
+        "mac": FRONT,
+        "aes_key": AES,
+        "unlock_key": 7,
+        "startDate": 1,
+        "endDate": 1700000000000,
+    }
+    file.write_text(json.dumps(guest))
+    with pytest.raises(ConfigError, match="limited in time"):
+        choose(read_key_file(file), FRONT)
+    for unlimited in (guest | {"endDate": 0}, guest | {"admin_secret": 9}):
+        file.write_text(json.dumps(unlimited))
+        assert choose(read_key_file(file), FRONT).keys.unlock_key == 7
+
+
+def test_what_a_phone_has_not_merged_yet_is_read_too(tmp_path: Path) -> None:
+    """Core Data keeps the last writes beside the database, for days."""
+    phone = tmp_path / "phone"
+    phone.mkdir()
+    with contextlib.closing(sqlite3.connect(phone / "app.sqlite")) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("CREATE TABLE ZKEY (ZLOCKMAC, ZAESKEYSTR)")
+        database.execute("INSERT INTO ZKEY VALUES (?, ?)", (FRONT, COMMAS))
+        database.commit()
+        for name in ("app.sqlite", "app.sqlite-wal"):
+            (tmp_path / name).write_bytes((phone / name).read_bytes())
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
+    assert choose(read_key_file(tmp_path / "app.sqlite"), FRONT).keys.aes_key.hex() == AES
+    after = {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
+    assert after == before
 
 
 @pytest.mark.parametrize(
@@ -118,3 +169,22 @@ def test_a_database_of_something_else(tmp_path: Path) -> None:
     database.close()
     with pytest.raises(ConfigError, match="without lock keys"):
         read_key_file(path)
+
+
+def test_import_says_what_is_there_and_no_secret(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    owner = {"mac": FRONT, "aes_key": AES, "admin_secret": 123456789, "unlock_key": 987654321}
+    guest = {"lockAlias": "Shed", "aes_key": AES, "unlock_key": 7, "endDate": 1700000000000}
+    file.write_text(json.dumps([owner, guest, {"lockAlias": "Gate"}]))
+    ran = CliRunner().invoke(cli, ["keys", "import", str(file)])
+    assert ran.exit_code == 0
+    for line in (
+        f"a lock ({FRONT})",
+        "  missing: administrator secret - no administrator's commands: passcodes, cards, settings",
+        "  a guest's, until 2023-11-14T22:13:20+00:00: the agent does not take it",
+        "not read: Gate: there is no AES key in it",
+        "nothing was imported; add --lock ID to hand the keys to the agent",
+    ):
+        assert line in ran.output.splitlines()
+    for secret in (AES, COMMAS, "123456789", "987654321"):
+        assert secret not in ran.output

@@ -217,6 +217,16 @@ def test_version_without_groups_has_the_usual_ones() -> None:
     assert not only(from_json(DETAIL | {"lockVersion": "1.0"})).has_version
 
 
+def test_version_is_read_under_our_own_names_too() -> None:
+    ours = {"protocol_type": 5, "protocol_version": 3, "scene": 2, "group": 10, "organisation": 34}
+    found = only(from_json({"mac": MAC, "aes_key": AES, "version": ours}))
+    assert found.keys.version == Version(group=10, organisation=34)
+
+
+def test_a_mark_of_byte_order_is_no_part_of_the_text() -> None:
+    assert only(from_text("\ufeff\n " + json.dumps(DETAIL))).mac == MAC
+
+
 def test_names_are_cut_and_printable() -> None:
     found = only(from_json(DETAIL | {"lockAlias": "\x1b[31m" + "x" * 100}))
     assert found.name == "?[31m" + "x" * 59

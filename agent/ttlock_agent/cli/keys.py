@@ -58,6 +58,7 @@ def _lock_body(key: ImportedKey) -> dict[str, Any]:
         "mac": key.mac,
         "has": sorted(item.value for item in key.items),
         "missing": {missing.item.value: missing.forbids for missing in key.missing},
+        "limited_until": key.limited_until.isoformat() if key.limited_until else None,
     }
 
 
@@ -67,6 +68,8 @@ def _readable(body: dict[str, Any]) -> str:
         lines.append(f"{lock['name'] or 'a lock'} ({lock['mac'] or 'no address'})")
         lines.append("  found:   " + ", ".join(lock["has"]))
         lines.extend(f"  missing: {item} - {why}" for item, why in lock["missing"].items())
+        if lock["limited_until"] is not None:
+            lines.append(f"  a guest's, until {lock['limited_until']}: the agent does not take it")
     lines.extend(f"not read: {why}" for why in body["not_read"])
     if "imported" in body:
         lines.append(f"imported for lock {body['imported']}")

@@ -41,11 +41,13 @@ _NAMES: Final = {
     "version": ("lockversion", "version"),
 }
 _VERSION_NAMES: Final = {
-    "protocol_type": "protocoltype",
-    "protocol_version": "protocolversion",
+    "protocoltype": "protocol_type",
+    "protocolversion": "protocol_version",
     "scene": "scene",
-    "group": "groupid",
-    "organisation": "orgid",
+    "groupid": "group",
+    "group": "group",
+    "orgid": "organisation",
+    "organisation": "organisation",
 }
 _NESTED: Final = ("privatedata", "admin")
 _MAX_NAME: Final = 64
@@ -160,12 +162,12 @@ class Record:
         if isinstance(raw, str):
             raw = _parsed(raw)
         fields = flatten(raw) if isinstance(raw, Mapping) else self.values
-        if _VERSION_NAMES["protocol_type"] not in fields:
+        if "protocoltype" not in fields:
             return None
         try:
             # A source without group and organisation leaves them at 1, as most locks do.
-            known = {ours: name for ours, name in _VERSION_NAMES.items() if name in fields}
-            version = Version(**{ours: int(str(fields[name])) for ours, name in known.items()})
+            known = {name: ours for name, ours in _VERSION_NAMES.items() if name in fields}
+            version = Version(**{ours: int(str(fields[name])) for name, ours in known.items()})
         except (ValueError, LocalProtocolError):
             raise self._malformed("lock version", Item.VERSION) from None
         if (version.protocol_type, version.protocol_version) != _V3:

@@ -30,7 +30,7 @@ def from_text(text: str) -> ImportResult:
 
     Raises ``KeyImportError`` when nothing in it is a lock's keys.
     """
-    stripped = text.strip().removeprefix("\ufeff")
+    stripped = text.removeprefix("\ufeff").strip()
     if stripped[:1] not in ("{", "["):
         return ImportResult((from_lock_data(stripped),))
     try:

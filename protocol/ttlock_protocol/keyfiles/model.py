@@ -90,6 +90,11 @@ class ImportedKey:
     valid_until: datetime | None = None
 
     @property
+    def limited_until(self) -> datetime | None:
+        """When a guest's key ends; an administrator's does not, whatever is written."""
+        return None if self.keys.admin_secret else self.valid_until
+
+    @property
     def items(self) -> frozenset[Item]:
         """What is there."""
         presence = {
