@@ -269,11 +269,12 @@ async def start_bench(
     async def on_report(report: Report) -> None:
         rig.reports.append(report)
 
+    work = Work(journal, memory, answers, clock)
     radio = Radio(
         door,
         locks.profiles,
         journal=journal,
-        work=Work(journal, memory, answers, clock),
+        work=work,
         answers=answers,
         clock=clock,
         alarm=alarms[0],
@@ -290,6 +291,7 @@ async def start_bench(
             shelf=shelf,
             journal=journal,
             memory=memory,
+            budgets=work.budgets,
             clock=clock,
             randbelow=_counting(),
             register=register,

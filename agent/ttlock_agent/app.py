@@ -193,6 +193,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 shelf=shelf,
                 journal=journal,
                 memory=memory,
+                budgets=work.budgets,
                 clock=clock,
                 randbelow=surroundings.randbelow,
                 register=None if watch is None else _registrar(config, watch.cloud),

@@ -28,6 +28,7 @@ from ttlock_agent.errors import (
     OutcomeUnknown,
     RestoreIncomplete,
 )
+from ttlock_agent.jobs.budget import Budgets
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.model import Job, JobState
 from ttlock_agent.jobs.store import Journal
@@ -76,11 +77,16 @@ class Tasks:
         shelf: Shelf,
         journal: Journal,
         memory: LockMemory,
+        budgets: Budgets,
         clock: Clock,
         randbelow: Callable[[int], int],
         register: Register | None,
     ) -> None:
-        """``airtime`` is held for each connection: the adapter has one owner at a time."""
+        """``airtime`` is held while a lock is talked to, or changes its keys.
+
+        The adapter has one owner at a time, and nobody else may meet a lock with keys that are
+        dead and not retired yet.
+        """
         self._links = links
         self._airtime = airtime
         self._locks = locks
@@ -88,6 +94,7 @@ class Tasks:
         self._shelf = shelf
         self._journal = journal
         self._memory = memory
+        self._budgets = budgets
         self._clock = clock
         self._randbelow = randbelow
         self._register = register
@@ -104,7 +111,7 @@ class Tasks:
         params = params_of(job, BackupCreate)
         profile = self._profile(job)
         await steps.begin()
-        async with self._connected(profile) as visit:
+        async with self._airtime, self._connected(profile) as visit:
             content = await read_lock(visit, profile, self._clock, steps.tell)
         if params.has_keys:
             keys = msgspec.json.decode(encode_keys(profile.keys), type=StoredKeys)
@@ -131,7 +138,7 @@ class Tasks:
         opened = await self._shelf.open(params.backup, passphrase_of(params))
         profile = self._profile(job)
         await steps.begin()
-        async with self._connected(profile) as visit:
+        async with self._airtime, self._connected(profile) as visit:
             held = await read_lock(visit, profile, self._clock, steps.tell)
         check_same_lock(opened.content, held)
         findings = compare(opened.content, held)
@@ -166,7 +173,7 @@ class Tasks:
         )
         await steps.begin()
         is_other_lock = params.is_other_lock
-        async with self._connected(profile) as visit:
+        async with self._airtime, self._connected(profile) as visit:
             if params.is_dry_run:
                 plan = await restore.rehearse(visit, is_other_lock=is_other_lock)
                 await steps.answer(words.summary(opened.header) | plan)
@@ -185,6 +192,10 @@ class Tasks:
             await steps.fail(RestoreIncomplete(f"{count} items could not be put back."), report)
 
     async def _reset(self, steps: Steps) -> None:
+        async with self._airtime:
+            await self._reset_alone(steps)
+
+    async def _reset_alone(self, steps: Steps) -> None:
         job = steps.job
         params = params_of(job, LockReset)
         opened = await self._shelf.open(params.backup, passphrase_of(params))
@@ -235,6 +246,10 @@ class Tasks:
         )
 
     async def _enrol(self, steps: Steps) -> None:
+        async with self._airtime:
+            await self._enrol_alone(steps)
+
+    async def _enrol_alone(self, steps: Steps) -> None:
         job = steps.job
         params = params_of(job, LockEnrol)
         admin_passcode = params.admin_passcode
@@ -245,7 +260,7 @@ class Tasks:
 
         @asynccontextmanager
         async def setting_mode() -> AsyncIterator[SettingMode]:
-            async with self._airtime, visit_in_setting_mode(self._links, profile) as door:
+            async with visit_in_setting_mode(self._links, profile) as door, self._counted(profile):
                 yield door
 
         enrol = Enrol(
@@ -296,8 +311,21 @@ class Tasks:
 
     @asynccontextmanager
     async def _connected(self, profile: LockProfile) -> AsyncIterator[Visit]:
-        async with self._airtime, visit_lock(self._links, profile, self._clock) as visit:
+        async with (
+            visit_lock(self._links, profile, self._clock) as visit,
+            self._counted(profile),
+        ):
             yield visit
+
+    @asynccontextmanager
+    async def _counted(self, profile: LockProfile) -> AsyncIterator[None]:
+        """Count a connection in the lock's battery budget, which does not hold back the bench."""
+        since_s = self._clock.monotonic()
+        await self._budgets.connected(profile)
+        try:
+            yield
+        finally:
+            await self._budgets.disconnected(profile, self._clock.monotonic() - since_s)
 
     async def _labels(self, lock: str) -> dict[str, str]:
         """Return the names of passcodes, unless somebody wrote the digits into one."""

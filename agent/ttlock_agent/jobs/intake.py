@@ -39,6 +39,7 @@ from ttlock_agent.requests import (
     canonical_content,
     refuse_late,
 )
+from ttlock_agent.requests.backup import secrets_of
 from ttlock_protocol.errors import LocalProtocolError
 
 log = structlog.get_logger()
@@ -87,6 +88,8 @@ class Intake:
 
     async def _accept(self, request: ParsedRequest, source: str, reply_to: ReplyTo | None) -> Job:
         assert request.lock is not None, "all other verbs are about a lock"
+        for secret in secrets_of(request.params):
+            self._register_secret(secret)
         # From looking at what is wanted until the journal has it, nobody else may want something.
         async with self._accepting:
             is_known = await self._journal.job_by_request(request.id) is not None

@@ -118,7 +118,7 @@ class Radio:
     ) -> None:
         """``beat`` is called each time round: at least once a minute while there is no visit.
 
-        ``airtime`` is held for each connection, where the adapter has other users: the bench, whose
+        ``airtime`` is held for each visit, where the adapter has other users: the bench, whose
         jobs are none of the radio's.
         """
         self._factory = factory
@@ -141,7 +141,8 @@ class Radio:
             try:
                 lock = await self._next_lock()
                 if lock is not None:
-                    await self._visit(lock)
+                    async with self._airtime:
+                        await self._visit(lock)
                 else:
                     await self._alarm.wait_until(await self._next_due_at())
             except JournalError as error:
@@ -166,17 +167,16 @@ class Radio:
         return None
 
     async def _visit(self, lock: str) -> None:
-        profile = self._profiles[lock]
+        profile = self._profiles.get(lock)
+        if profile is None:
+            return  # it was reset, and its keys retired, while somebody else had the adapter
         is_at_door = self._signs.pop(lock, None) is not None
         await self._resolve_interrupted(lock)
         served = {job.id for job in await self._joining(lock)}
         meter = _Meter(self._clock)
         error: AgentError | None = None
         try:
-            async with (
-                self._airtime,
-                visit_lock(self._factory, profile, self._clock) as visit,
-            ):
+            async with visit_lock(self._factory, profile, self._clock) as visit:
                 meter.connected()
                 try:
                     await self._work.budgets.connected(profile)

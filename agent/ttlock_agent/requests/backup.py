@@ -209,6 +209,14 @@ BENCH_VERBS: Final = frozenset(
 """Those that need a lock: jobs of the bench, not of the radio."""
 
 
+def secrets_of(params: Request) -> list[str]:
+    """Return what in a request no log may ever show."""
+    secrets = [passphrase] if (passphrase := passphrase_of(params)) is not None else []
+    if isinstance(params, LockEnrol) and params.admin_passcode is not None:
+        secrets.append(params.admin_passcode.digits)
+    return secrets
+
+
 def passphrase_of(params: Request) -> str | None:
     """Return the passphrase in a request, if it has one."""
     passphrase: Passphrase | None = getattr(params, "passphrase", None)
