@@ -223,5 +223,5 @@ async def test_a_clock_set_back_holds_nobody_up(tmp_path: Path) -> None:
         job = await rig.until(await rig.add("482913"), has_paused)
         rig.clock._now -= timedelta(days=30)
         rig.door.is_in_range = True
-        await rig.clock.advance(60)
-        assert (await rig.until(job, lambda job: job.is_final)).state is JobState.PROVED
+        # Nobody sleeps longer than a minute, whatever the clock says.
+        assert (await rig.later(job)).state is JobState.PROVED
