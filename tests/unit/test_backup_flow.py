@@ -27,6 +27,7 @@ from backup_rig import (
 from conftest import LogGuard
 from ttlock_agent.backup.content import Content
 from ttlock_agent.jobs.model import Job, JobState
+from ttlock_agent.jobs.waiting import LONGEST_SLEEP_S
 from ttlock_agent.keyring import encode_keys
 from ttlock_protocol.errors import DecodeError, Refusal
 from ttlock_protocol.features import Feature
@@ -35,7 +36,7 @@ from ttlock_protocol.messages.auth import PERMANENT_FROM
 from ttlock_protocol.messages.passcodes import PasscodePage, PasscodeType
 from ttlock_protocol.virtual import Fault, FaultAction, FaultPoint, Memory, StoredPasscode
 from ttlock_protocol.virtual.memory import Capacity
-from virtual_helpers import KEYS, ManualClock, stored
+from virtual_helpers import KEYS, ManualClock, settle, stored
 
 SECRETS = (*OPENERS, "864200", KEYS.aes_key.hex(), PASSPHRASE)
 OTHER_MAC = "AA:BB:CC:44:55:66"
@@ -256,6 +257,61 @@ async def test_a_reset_says_beforehand_what_cannot_come_back(rig: BenchRig) -> N
     assert told == {"weekly_hours", "unused_cloud_passcodes"}
     assert rig.door.count(Reset) == 0
     assert rig.door.digits == [each.passcode for each in furnished_door().lock.memory.passcodes]
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        FaultAction.EMPTY,
+        FaultAction.LOSE,
+        FaultAction.DROP,
+        FaultAction.DROP_AFTER,
+        FaultAction.TEAR,
+        FaultAction.CORRUPT,
+        FaultAction.DUPLICATE,
+    ],
+)
+async def test_however_a_lock_says_goodbye_the_next_look_proves_it(
+    rig: BenchRig, action: FaultAction
+) -> None:
+    backup = await rig.backup()
+    rehearsal = await rig.do("lock.reset", backup=backup, dry_run=True)
+    assert rehearsal.result is not None
+    rig.door.set_faults(Fault(action=action, at=FaultPoint.ANSWER, request="Reset", nth=1))
+    word = rehearsal.result["confirm"]
+    job = await rig.do("lock.reset", backup=backup, mac_digits=MAC_DIGITS, confirm=word)
+    assert job.state is JobState.PROVED
+    assert rig.door.count(Reset) == 1
+    assert rig.door.lock.memory.administrator is None
+
+
+async def test_a_lock_that_only_says_it_is_wiped_is_found_out(
+    rig: BenchRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = await rig.backup()
+    monkeypatch.setattr(Memory, "wiped", lambda self: self)
+    job = await rig.wipe(backup)
+    assert error_of(job) == "lock_misunderstood"
+    assert LOCK in rig.locks.profiles
+
+
+async def test_passcodes_asked_for_meanwhile_wait_for_the_new_keys(rig: BenchRig) -> None:
+    backup = await rig.backup()
+    rehearsal = await rig.do("lock.reset", backup=backup, dry_run=True)
+    assert rehearsal.result is not None
+    asked = {"mac_digits": MAC_DIGITS, "confirm": rehearsal.result["confirm"]}
+    rig.door.after_write = lambda _number: settle()
+    reset = await rig.ask("lock.reset", source="control", id="r-1", backup=backup, **asked)
+    await rig.until(reset, lambda job: job.state is JobState.WORKING)
+    add = await rig.add("482913")
+    assert (await rig.final(reset)).state is JobState.PROVED
+    waiting = await rig.journal.job(add.id)
+    assert waiting is not None
+    assert not waiting.is_final
+    await rig.do("lock.enrol", gives_up_app=True)
+    await rig.clock.advance(LONGEST_SLEEP_S)
+    assert (await rig.final(add)).state is JobState.PROVED
+    assert rig.door.digits == ["482913"]
 
 
 async def test_the_word_to_confirm_with_belongs_to_one_backup(rig: BenchRig) -> None:
