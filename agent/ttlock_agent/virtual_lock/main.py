@@ -14,9 +14,9 @@ from typing import Any, TextIO
 
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import ConfigError
-from ttlock_protocol.virtual import Memory, VirtualLock
+from ttlock_protocol.virtual import Faults, Memory, StateError, VirtualLock
 
-from .server import VirtualLockServer
+from .server import VirtualLockServer, seeded_faults
 from .state_file import StateFile, write_state
 from .terminal import PROMPT, describe_change, read_keypad
 
@@ -35,6 +35,22 @@ def create_state(path: Path, memory: Memory) -> None:
     write_state(path, memory)
 
 
+def read_faults(path: Path) -> Faults:
+    """Return the fault plan in the JSON file ``path``; raises ``ConfigError``."""
+    try:
+        return seeded_faults(json.loads(path.read_text("utf-8")))
+    except OSError as error:
+        why = f"cannot be read: {error.strerror}"
+    except StateError as error:
+        why = f"cannot be used: {error}"
+    except (ValueError, RecursionError):
+        why = "is not JSON"
+    raise ConfigError(
+        f"The fault plan {path} {why}.",
+        hint='Write, for instance, {"faults": [{"action": "lose", "at": "answer", "nth": 1}]}.',
+    )
+
+
 async def serve(
     state_path: Path,
     socket_path: Path,
@@ -43,11 +59,13 @@ async def serve(
     has_keypad: bool = False,
     source: TextIO | None = None,
     out: TextIO | None = None,
+    faults: Faults | None = None,
     on_air: OnAir = lambda _: contextlib.nullcontext(),
 ) -> None:
     """Run the lock of ``state_path`` on ``socket_path`` until cancelled.
 
-    ``on_air`` puts it on some air as well, for as long as the context that it returns lasts.
+    ``faults`` are what goes wrong on the way. ``on_air`` puts the lock on some air as well, for as
+    long as the context that it returns lasts.
 
     Writes ``{"event":"ready",...}`` to ``out`` (standard output) as one line once it can be
     reached. With ``has_keypad``, lines of ``source`` (standard input) are typed, people read what
@@ -55,7 +73,7 @@ async def serve(
     """
     source, out = source or sys.stdin, out or sys.stdout
     with StateFile(state_path) as file:
-        lock = VirtualLock(file.load(), entropy=secrets.token_bytes)
+        lock = VirtualLock(file.load(), entropy=secrets.token_bytes, faults=faults)
 
         def tell(before: Memory, after: Memory) -> None:
             for change in describe_change(before, after) if has_keypad else ():

@@ -238,10 +238,7 @@ class VirtualLockServer:
                     is_connected=self._lock.is_connected,
                 )
             case SetFaults(document):
-                plan = load_fault_plan(document)
-                # Numbers that a seed reproduces are wanted here, not unpredictable ones.
-                draw = random.Random(plan.seed).random  # noqa: S311
-                self._lock.set_faults(Faults(plan, draw=draw))
+                self._lock.set_faults(seeded_faults(document))
             case ShiftClock(seconds):
                 self._lock.shift_clock(seconds)
             case Reboot():
@@ -342,6 +339,13 @@ class _Client:
                 self.is_welcome = False
                 self._writer.close()
                 return
+
+
+def seeded_faults(document: object) -> Faults:
+    """Return the plan in ``document`` (JSON) at work; raises ``StateError``."""
+    plan = load_fault_plan(document)
+    # Numbers that a seed reproduces are wanted here, not unpredictable ones.
+    return Faults(plan, draw=random.Random(plan.seed).random)  # noqa: S311
 
 
 def _typed(result: KeypadResult) -> Typed:
