@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from ttlock_agent.virtual_lock.terminal import describe
 from ttlock_protocol.errors import LocalProtocolError, Refusal
 from ttlock_protocol.features import Feature
 from ttlock_protocol.messages.admin import SetMaxPasscodes
@@ -24,7 +25,7 @@ from ttlock_protocol.messages.passcodes import (
     RecoverPasscode,
 )
 from ttlock_protocol.procedures import list_passcodes
-from ttlock_protocol.virtual import KeypadReason, Memory, StoredPasscode
+from ttlock_protocol.virtual import KeypadReason, KeypadResult, Memory, StoredPasscode
 from ttlock_protocol.virtual.keypad import FIRST_USE_LIMIT, LOCK_OUT
 from ttlock_protocol.virtual.memory import DEFAULT_FEATURES, Battery, Capacity, Habits
 from virtual_helpers import LOCAL, Bench, paired, refusal_of, stored
@@ -306,6 +307,32 @@ def test_cycles(days: CycleDays, hours: int, shift_h: int, opens: bool) -> None:
     bench.lock.shift_clock(shift_h * 3600)
     reason = bench.type("112233")
     assert reason == (KeypadReason.OPENED if opens else KeypadReason.OUTSIDE_CYCLE)
+
+
+def test_a_first_use_needs_room_to_be_remembered() -> None:
+    full = paired(
+        capacity=Capacity(passcodes=1),
+        passcodes=(stored("135790"), stored("606060", is_cloud_generated=True)),
+    )
+    bench = Bench(full)
+    assert bench.type("606060") == KeypadReason.NO_SPACE
+    record = bench.memory.log.records[-1]
+    assert (record.log_type, record.passcode) == (LogType.PASSCODE_NO_SPACE, "606060")
+    bench.ask(DeletePasscode(passcode="135790"))
+    assert bench.type("606060") == KeypadReason.OPENED
+    # It has its place now, and keeps it.
+    assert bench.type("606060") == KeypadReason.OPENED
+
+
+def test_an_erase_code_needs_no_room() -> None:
+    erase = stored("909090", is_cloud_generated=True, is_erase_code=True)
+    bench = Bench(paired(capacity=Capacity(passcodes=1), passcodes=(stored("135790"), erase)))
+    assert bench.type("909090") == KeypadReason.ERASED_OTHERS
+
+
+@pytest.mark.parametrize("reason", KeypadReason)
+def test_the_terminal_has_words_for_every_reason(reason: KeypadReason) -> None:
+    assert describe(KeypadResult(False, reason))
 
 
 def test_a_cycle_that_nobody_can_explain_never_opens() -> None:

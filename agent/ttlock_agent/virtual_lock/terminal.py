@@ -20,6 +20,7 @@ _WORDS: Final = {
     KeypadReason.EXPIRED: "no longer valid by the lock's clock",
     KeypadReason.OUTSIDE_CYCLE: "not at this hour by the lock's clock",
     KeypadReason.NOT_USED_IN_TIME: "void: it was not used within its first day",
+    KeypadReason.NO_SPACE: "no room left to remember it",
     KeypadReason.USED_UP: "already used",
     KeypadReason.ERASED_OTHERS: "erase code: all passcodes are gone",
     KeypadReason.LOCKED_OUT: "the keypad is locked after too many wrong entries",

@@ -12,7 +12,7 @@ from ttlock_protocol.messages.log import LogType
 from ttlock_protocol.messages.passcodes import PasscodeType
 
 from .body import Body
-from .memory import KeypadState, StoredPasscode
+from .memory import KeypadState, Memory, StoredPasscode
 from .windows import has_begun, has_ended, is_in_cycle
 
 MAX_WRONG_ENTRIES: Final = 5
@@ -35,6 +35,8 @@ class KeypadReason(StrEnum):
     EXPIRED = "expired"
     OUTSIDE_CYCLE = "outside_cycle"
     NOT_USED_IN_TIME = "not_used_in_time"
+    NO_SPACE = "no_space"
+    """The first use of a cloud-generated passcode, which the lock would have to remember."""
     USED_UP = "used_up"
     ERASED_OTHERS = "erased_others"
     LOCKED_OUT = "locked_out"
@@ -56,6 +58,7 @@ _LOGGED_AS: Final = {
     KeypadReason.EXPIRED: LogType.PASSCODE_OUT_OF_WINDOW,
     KeypadReason.OUTSIDE_CYCLE: LogType.PASSCODE_OUT_OF_WINDOW,
     KeypadReason.NOT_USED_IN_TIME: LogType.PASSCODE_OUT_OF_WINDOW,
+    KeypadReason.NO_SPACE: LogType.PASSCODE_NO_SPACE,
     KeypadReason.USED_UP: LogType.PASSCODE_BLACKLISTED,
 }
 
@@ -79,7 +82,7 @@ def type_code(body: Body, digits: str, now: datetime) -> KeypadResult:
         return KeypadResult(True, KeypadReason.OPENED_BY_ADMINISTRATOR)
     reason = None
     for stored in _candidates(body, digits):
-        reason = _objection(stored, body.local_time(now))
+        reason = _objection(stored, body.memory, body.local_time(now))
         if reason is None:
             return _accept(body, stored, now)
     if reason is None:
@@ -102,18 +105,22 @@ def _candidates(body: Body, digits: str) -> list[StoredPasscode]:
     )
 
 
-def _objection(stored: StoredPasscode, shown: datetime) -> KeypadReason | None:
+def _objection(  # noqa: PLR0911 - one return per reason
+    stored: StoredPasscode, memory: Memory, shown: datetime
+) -> KeypadReason | None:
     if stored.uses_left == 0:
         return KeypadReason.USED_UP
     if not has_begun(stored.valid_from, shown):
         return KeypadReason.NOT_YET_VALID
     if stored.valid_until is not None and has_ended(stored.valid_until, shown):
         return KeypadReason.EXPIRED
-    is_unused = stored.is_cloud_generated and stored.first_used_at is None
-    if is_unused and shown > stored.valid_from + FIRST_USE_LIMIT:
+    if not stored.is_listed and shown > stored.valid_from + FIRST_USE_LIMIT:
         return KeypadReason.NOT_USED_IN_TIME
     if not is_in_cycle(stored, shown):
         return KeypadReason.OUTSIDE_CYCLE
+    needs_room = not stored.is_listed and not stored.is_erase_code
+    if needs_room and memory.has_no_room_for_passcodes:
+        return KeypadReason.NO_SPACE
     return None
 
 

@@ -330,6 +330,11 @@ class Memory:
     log: Log = Log()
     habits: Habits = Habits()
 
+    @property
+    def has_no_room_for_passcodes(self) -> bool:
+        """Whether it holds as many as it can; cloud-generated ones count from their first use."""
+        return sum(each.is_listed for each in self.passcodes) >= self.capacity.passcodes
+
     def wiped(self) -> Memory:
         """Return what a factory reset leaves: the hardware, its clock and its charge."""
         return Memory(

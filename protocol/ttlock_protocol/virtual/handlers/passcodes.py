@@ -109,7 +109,7 @@ def _store(visit: Visit, passcode: StoredPasscode) -> None:
     memory = visit.body.memory
     if _exists(visit, passcode.passcode):
         raise Refused(Refusal.PASSCODE_EXISTS)
-    if sum(each.is_listed for each in memory.passcodes) >= memory.capacity.passcodes:
+    if memory.has_no_room_for_passcodes:
         raise Refused(Refusal.PASSCODE_MEMORY_FULL)
     visit.body.change(passcodes=(*memory.passcodes, passcode))
 
