@@ -59,6 +59,8 @@ class FakeBluez(BusService):
         self._notified: dict[str, set[str]] = {}
         self._linked: dict[str, AirLock] = {}
         self._wobble = 0
+        self.broadcasts = 0
+        """How often an adapter has listened to everybody in range."""
         self._add_adapter_object("hci0", FIRST_ADDRESS)
 
     # What happens to the machine
@@ -302,6 +304,7 @@ class FakeBluez(BusService):
                     self._hear_everybody(adapter)
 
     def _hear_everybody(self, adapter: str) -> None:
+        self.broadcasts += 1
         # A step too small for BlueZ to report would be no news; this is one that it reports.
         self._wobble = 9 - self._wobble
         for address, company in self.strangers.items():

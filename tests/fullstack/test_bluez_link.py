@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from subprocess import Popen
 
 import pytest
@@ -14,10 +15,11 @@ from ttlock_agent.clock import SystemClock
 from ttlock_agent.errors import ConnectFailed, LinkLost, LockNotSeen
 from ttlock_agent.link.bluez import BluezTimes
 from ttlock_agent.link.bluez_link import BluezLink
+from ttlock_agent.link.bluez_recovery import RecoveryCounts
 
 from .bus_service import Refusal
 from .fake_bluez import FIRST_ADDRESS
-from .rigs import MAC, SEEN_S, UNSEEN_S, BluezRig, bluez_rig
+from .rigs import FAST, MAC, SEEN_S, UNSEEN_S, BluezRig, bluez_rig
 
 Event = Callable[[BluezRig, Popen[bytes]], Awaitable[None]]
 
@@ -74,18 +76,18 @@ async def test_a_read_ends_when_the_connection_does(
 
 
 @by_event
-async def test_a_write_ends_when_the_connection_does(
-    dbus_rig: BluezRig, bus: Popen[bytes], event: Event
-) -> None:
-    link = await connect(dbus_rig)
-    dbus_rig.bluez.hanging.add("WriteValue")
-    writing = asyncio.create_task(link.write(b"x"))
-    while "GattCharacteristic1.WriteValue" not in dbus_rig.bluez.calls:
-        await asyncio.sleep(0)
-    await event(dbus_rig, bus)
-    with pytest.raises(LinkLost):
-        await writing
-    await link.close()
+async def test_a_write_ends_when_the_connection_does(bus: Popen[bytes], event: Event) -> None:
+    patient = replace(FAST, link=replace(FAST.link, write_s=120.0))
+    async with bluez_rig(times=patient) as rig:
+        link = await connect(rig)
+        rig.bluez.hanging.add("WriteValue")
+        writing = asyncio.create_task(link.write(b"x"))
+        while "GattCharacteristic1.WriteValue" not in rig.bluez.calls:
+            await asyncio.sleep(0)
+        await event(rig, bus)
+        with pytest.raises(LinkLost):
+            await writing
+        await link.close()
 
 
 async def test_a_write_that_nobody_answers_ends_the_link(dbus_rig: BluezRig) -> None:
@@ -231,6 +233,7 @@ async def test_our_own_connection_is_not_taken_for_a_stale_one(dbus_rig: BluezRi
     link = await connect(dbus_rig)
     with pytest.raises(ConnectFailed):
         await connect(dbus_rig)
+    assert dbus_rig.factory.state.recovery == RecoveryCounts()
     await link.write(b"x")
     await link.close()
 
@@ -268,20 +271,20 @@ async def test_a_cancelled_search_stops_the_scan(dbus_rig: BluezRig) -> None:
         await dbus_rig.factory.connect(MAC, timeout_s=UNSEEN_S)
 
 
-@pytest.mark.parametrize("member", ["StartDiscovery", "RegisterMonitor"])
+@pytest.mark.parametrize("is_background", [False, True])
 async def test_a_cancellation_is_not_lost_when_stopping_fails(
-    dbus_rig: BluezRig, member: str
+    dbus_rig: BluezRig, is_background: bool
 ) -> None:
     """What cannot be stopped must not keep the daemon from stopping."""
     dbus_rig.bluez.offers_passive = True
     dbus_rig.air.is_in_range = False
-    for stop in ("StopDiscovery", "UnregisterMonitor"):
-        dbus_rig.bluez.refuse(stop, Refusal("Failed", "No discovery started"))
-    if member == "StartDiscovery":
-        task = asyncio.ensure_future(dbus_rig.factory.connect(MAC, timeout_s=120))
-    else:
+    for member in ("StopDiscovery", "UnregisterMonitor"):
+        dbus_rig.bluez.refuse(member, Refusal("Failed", "No discovery started"))
+    if is_background:
         task = asyncio.ensure_future(anext(dbus_rig.factory.sightings()))
-    while not any(each.endswith(member) for each in dbus_rig.bluez.calls):
+    else:
+        task = asyncio.ensure_future(dbus_rig.factory.connect(MAC, timeout_s=120))
+    while dbus_rig.bluez.broadcasts < 3:
         await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

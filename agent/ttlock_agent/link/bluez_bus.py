@@ -141,7 +141,7 @@ class BluezBus:
     def watching(self, path: str, on_gone: Callable[[], None]) -> Iterator[None]:
         """Call ``on_gone`` whenever the object ``path`` can no longer be counted on.
 
-        That is: it or its adapter was removed, the service ended, or the bus is lost.
+        That is: it was removed (with its adapter, perhaps), the service ended, or the bus is lost.
         """
         watcher = (path, on_gone)
         self._watchers.append(watcher)
@@ -229,7 +229,7 @@ class BluezBus:
         elif message.member == "InterfacesRemoved" and message.interface == _OBJECTS:
             gone, interfaces = message.body
             if _DEVICE in interfaces or _ADAPTER in interfaces:
-                self._tell(lambda path: path == gone or path.startswith(f"{gone}/"))
+                self._tell(lambda path: path == gone)
 
     def _tell(self, is_meant: Callable[[str], bool]) -> None:
         # A copy, because whoever is told may stop watching.
