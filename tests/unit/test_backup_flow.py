@@ -411,6 +411,14 @@ async def test_enrolling_keeps_what_only_describes_the_lock_optional(rig: BenchR
     assert await rig.keyring.pending(LOCK) is None
 
 
+async def test_what_a_lock_answers_to_the_greeting_is_nothing_to_go_by(rig: BenchRig) -> None:
+    """Reference 5.2: ignored. An empty answer means other keys everywhere else."""
+    change(rig.door, administrator=None)
+    rig.door.set_faults(Fault(action=FaultAction.EMPTY, at=FaultPoint.ANSWER, request="Hello"))
+    job = await rig.do("lock.enrol", gives_up_app=True)
+    assert job.state is JobState.PROVED, job.error
+
+
 async def test_restart_does_not_bring_back_the_keys_of_the_configuration(tmp_path: Path) -> None:
     """A config line that names keys is read at each start; those from before a reset are dead."""
     async with bench_at(tmp_path) as rig:

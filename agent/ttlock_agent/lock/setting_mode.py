@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from ttlock_agent.errors import LockMisunderstood, ResponseTimeout
+from ttlock_agent.errors import KeysRejected, LockMisunderstood, ResponseTimeout
 from ttlock_agent.link import LinkFactory
 from ttlock_agent.lock.client import LockClient
 from ttlock_agent.lock.visit import LockProfile
@@ -72,7 +72,7 @@ class SettingMode:
                     answer: Response = await self._client.request(step)
                 except CommandRefused as error:
                     step = procedure.throw(error)
-                except (ResponseTimeout, LockMisunderstood) as error:
+                except (ResponseTimeout, LockMisunderstood, KeysRejected) as error:
                     # What only describes the lock may fail; the procedure knows which that is.
                     step = _thrown(procedure, error)
                 else:
@@ -99,7 +99,8 @@ async def visit_in_setting_mode(
 
 
 def _thrown(
-    procedure: EnrolmentProcedure[Enrolment], error: ResponseTimeout | LockMisunderstood
+    procedure: EnrolmentProcedure[Enrolment],
+    error: ResponseTimeout | LockMisunderstood | KeysRejected,
 ) -> Any:
     try:
         return procedure.throw(NoAnswer(error.message))
