@@ -1,5 +1,6 @@
 """Backups on the shelf, and who may ask for what over which door."""
 
+import asyncio
 import base64
 import json
 import stat
@@ -7,18 +8,19 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent_rig import LOCK, TOPICS
 from backup_rig import OPENERS, PASSPHRASE, BenchRig, bench_at, furnished_door
 from ttlock_agent.backup import shelf as shelf_module
 from ttlock_agent.backup.desk import FILE_VERBS
-from ttlock_agent.control.messages import Progress
+from ttlock_agent.control.messages import Call, Progress, Result
 from ttlock_agent.errors import BackupProblem, BackupUnusable, JobRejected
 from ttlock_agent.jobs.model import JobState
 from ttlock_protocol.messages.admin import Reset
+from ttlock_protocol.messages.cards import GetCards
 from ttlock_protocol.virtual import Fault, FaultAction, FaultPoint
-from virtual_helpers import settle
 
 SEALED = {"passphrase": PASSPHRASE}
 
@@ -264,15 +266,26 @@ async def test_half_a_confirmation_is_none(rig: BenchRig, verb: str, body: dict[
 
 async def test_who_waits_is_told_how_far_it_is(tmp_path: Path) -> None:
     async with bench_at(tmp_path) as rig:
-        rig.door.after_write = lambda _number: settle()
-        lines = await rig.over_control("backup.create", id="c-1", lock=LOCK)
-        steps = [
-            line.body["step"]
-            for line in lines
-            if isinstance(line, Progress) and "step" in line.body
-        ]
-        assert {step["doing"] for step in steps} >= {"cards", "fingerprints"}
-        assert rig.progress.of(lines[-1].body["job"]) is None  # type: ignore[union-attr]
+        is_told = asyncio.Event()
+
+        async def wait_behind_the_first_card(_number: int) -> None:
+            if rig.door.count(GetCards):
+                await is_told.wait()
+
+        rig.door.before_write = wait_behind_the_first_card
+        call = Call(
+            verb="backup.create",
+            request=msgspec.Raw(json.dumps({"id": "c", "lock": LOCK}).encode()),
+        )
+        steps = []
+        async for line in rig.service.on_control(call):
+            if isinstance(line, Progress) and line.body.get("step", {}).get("doing") == "cards":
+                steps.append(line.body["step"])
+                is_told.set()
+            last = line
+        assert steps[0] == {"doing": "cards", "count": 1}
+        assert isinstance(last, Result)
+        assert rig.progress.of(last.body["job"]) is None
 
 
 async def test_the_same_command_again_joins_the_job_that_still_runs(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Backup, reset, enrolment and restore on a virtual lock, as a technician does them."""
 
 # ruff: noqa: DTZ001 - lock-local times are naive
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -36,7 +37,7 @@ from ttlock_protocol.messages.auth import PERMANENT_FROM
 from ttlock_protocol.messages.passcodes import PasscodePage, PasscodeType
 from ttlock_protocol.virtual import Fault, FaultAction, FaultPoint, Memory, StoredPasscode
 from ttlock_protocol.virtual.memory import Capacity
-from virtual_helpers import KEYS, ManualClock, settle, stored
+from virtual_helpers import KEYS, ManualClock, stored
 
 SECRETS = (*OPENERS, "864200", KEYS.aes_key.hex(), PASSPHRASE)
 OTHER_MAC = "AA:BB:CC:44:55:66"
@@ -300,10 +301,16 @@ async def test_passcodes_asked_for_meanwhile_wait_for_the_new_keys(rig: BenchRig
     rehearsal = await rig.do("lock.reset", backup=backup, dry_run=True)
     assert rehearsal.result is not None
     asked = {"mac_digits": MAC_DIGITS, "confirm": rehearsal.result["confirm"]}
-    rig.door.after_write = lambda _number: settle()
+    has_asked = asyncio.Event()
+
+    async def wait_for_the_passcode(_number: int) -> None:
+        await has_asked.wait()
+
+    rig.door.before_write = wait_for_the_passcode
     reset = await rig.ask("lock.reset", source="control", id="r-1", backup=backup, **asked)
     await rig.until(reset, lambda job: job.state is JobState.WORKING)
     add = await rig.add("482913")
+    has_asked.set()
     assert (await rig.final(reset)).state is JobState.PROVED
     waiting = await rig.journal.job(add.id)
     assert waiting is not None
