@@ -29,7 +29,7 @@ from ttlock_protocol.messages.passage import (
     PassagePage,
 )
 from ttlock_protocol.messages.settings import SetAutoLock, SetSwitch, Switch
-from ttlock_protocol.procedures import lock, unlock
+from ttlock_protocol.procedures import LinkDropped, lock, unlock
 from ttlock_protocol.virtual import KeypadReason
 from ttlock_protocol.virtual.memory import DEFAULT_FEATURES, Battery, Capacity, Settings
 from virtual_helpers import KEYS, LOCAL, Bench, paired, refusal_of
@@ -210,6 +210,30 @@ def test_the_clock_drifts_and_stays_within_what_it_can_show() -> None:
     ):
         fast.lock.shift_clock(shift)
         assert fast.lock.local_time(fast.now) == shown
+
+
+def test_a_central_that_comes_back_to_it_finds_what_time_has_done() -> None:
+    bench = Bench(paired(settings=Settings(auto_lock_s=3)))
+    central = bench.central()
+    central.run(unlock(KEYS, unique_id=1))
+    bench.now += timedelta(seconds=4)
+    assert central.request(GetState()).bolt is BoltState.LOCKED
+    assert [each.bolt for each in central.pushes if isinstance(each, State)] == [
+        BoltState.UNLOCKED,
+        BoltState.LOCKED,
+    ]
+    bench.now += timedelta(seconds=5)
+    with pytest.raises(LinkDropped):
+        central.request(GetState())
+
+
+def test_what_one_central_did_not_fetch_is_not_for_the_next() -> None:
+    bench = Bench()
+    bench.central()
+    bench.advance(5)
+    central = bench.central()
+    central.listen()
+    assert central.is_open
 
 
 @pytest.mark.parametrize("seconds", [1e20, -1e20, 1e12, 1e11, -1e11])

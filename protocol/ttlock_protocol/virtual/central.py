@@ -77,7 +77,8 @@ class Central:
         return self._drive(procedure)
 
     def listen(self) -> None:
-        """Hear what the lock has to say; it ends up in ``events``."""
+        """Hear what the lock has had to say by now; it ends up in ``events``."""
+        self._lock.tick(self._clock())
         self.events += self._hear()
 
     def close(self) -> None:
@@ -101,6 +102,8 @@ class Central:
 
     def _step(self, step: Step) -> Response:
         if not isinstance(step, Await):
+            # Its bolt may have moved by itself since, and it hangs up on those who are idle.
+            self.listen()
             if not self.is_open:
                 raise LinkDropped("the link is gone")
             self.round_trips += 1

@@ -121,6 +121,8 @@ class VirtualLock:
         now = self._at(now)
         if not self._is_on_air(now):
             raise NotConnectable("the lock does not answer")
+        # Whatever the one before did not fetch was for nobody else.
+        self._outputs.clear()
         self._body.connected(now)
         self._connection = Connection(self._body, self._faults, now)
 
