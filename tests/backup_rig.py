@@ -228,7 +228,7 @@ async def start_bench(
     memory = LockMemory(journal, TOPICS, clock)
     shelf = Shelf(directory, journal, cost=CHEAP)
     progress = Progress(clock, bell.ring)
-    desk = Desk(shelf, journal)
+    desk = Desk(shelf, journal, put_keys=locks.put_keys)
     service = Service(
         journal=journal,
         locks=locks,

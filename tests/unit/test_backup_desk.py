@@ -21,6 +21,7 @@ from ttlock_agent.jobs.model import JobState
 from ttlock_protocol.messages.admin import Reset
 from ttlock_protocol.messages.cards import GetCards
 from ttlock_protocol.virtual import Fault, FaultAction, FaultPoint
+from virtual_helpers import KEYS
 
 SEALED = {"passphrase": PASSPHRASE}
 
@@ -120,6 +121,24 @@ async def test_a_file_comes_back_from_elsewhere(rig: BenchRig) -> None:
     kept = await rig.told("backup.import", file=copy, **SEALED)
     assert kept["backup"] == backup
     assert base64.b64decode(copy) == rig.shelf.path(backup).read_bytes()
+
+
+async def test_a_new_agent_takes_the_keys_of_a_lost_one(rig: BenchRig, tmp_path: Path) -> None:
+    bare = await exported(rig, await rig.backup(**SEALED))
+    full = await exported(rig, await rig.backup(with_keys=True, **SEALED))
+    async with bench_at(tmp_path / "new", rig.door, keys=None) as new:
+        with pytest.raises(JobRejected, match="holds no lock keys"):
+            await new.over_control("backup.take_keys", file=bare, lock=LOCK, **SEALED)
+        with pytest.raises(JobRejected, match="no lock of that name"):
+            await new.over_control("backup.take_keys", file=full, lock="cellar", **SEALED)
+        assert LOCK not in new.locks.profiles
+        told = await new.told("backup.take_keys", file=full, lock=LOCK, **SEALED)
+        assert told["holds"]["has_keys"] is True
+        assert await new.keyring.get(LOCK) == KEYS
+        kept = (await new.told("backup.import", file=full, **SEALED))["backup"]
+        verified = await new.do("backup.verify", backup=kept, **SEALED)
+        assert verified.result is not None
+        assert verified.result["agrees"] is True
 
 
 @pytest.mark.parametrize("cut", [0, 10, 100, -1])
@@ -234,7 +253,7 @@ async def test_a_passphrase_over_mqtt_is_refused(rig: BenchRig, verb: str) -> No
     assert await rig.journal.open_jobs() == []
 
 
-@pytest.mark.parametrize("verb", ["backup.import", "backup.export", "backup.check_file"])
+@pytest.mark.parametrize("verb", sorted(FILE_VERBS))
 async def test_files_do_not_travel_over_mqtt(rig: BenchRig, verb: str) -> None:
     answer = await rig.over_mqtt(verb, id="m-1", backup="x", file="")
     assert (answer["status"], answer["error"]["code"]) == ("rejected", "unknown_verb")

@@ -45,7 +45,7 @@ def service_of(rig: Rig) -> Service:
         clock=rig.clock,
         bell=rig.bell,
         vitals=vitals,
-        desk=Desk(Shelf(rig.directory, rig.journal), rig.journal),
+        desk=Desk(Shelf(rig.directory, rig.journal), rig.journal, put_keys=locks.put_keys),
         progress=Progress(rig.clock, rig.bell.ring),
     )
 

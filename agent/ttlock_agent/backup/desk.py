@@ -7,6 +7,7 @@ numbers.
 from __future__ import annotations
 
 import base64
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -17,6 +18,7 @@ from ttlock_agent.backup.file import MAX_FILE_BYTES
 from ttlock_agent.backup.shelf import Opened, Shelf
 from ttlock_agent.errors import JobRejected, Rejection
 from ttlock_agent.jobs.store import Journal
+from ttlock_agent.keyring import decode_keys
 from ttlock_agent.requests import (
     BENCH_VERBS,
     BackupCheck,
@@ -27,12 +29,16 @@ from ttlock_agent.requests import (
     passphrase_of,
 )
 from ttlock_agent.validation import BadValue, Id
+from ttlock_protocol.keys import LockKeys
 
 IMPORT: Final = "backup.import"
 EXPORT: Final = "backup.export"
 CHECK_FILE: Final = "backup.check_file"
-FILE_VERBS: Final = frozenset({IMPORT, EXPORT, CHECK_FILE})
+TAKE_KEYS: Final = "backup.take_keys"
+FILE_VERBS: Final = frozenset({IMPORT, EXPORT, CHECK_FILE, TAKE_KEYS})
 """Verbs of the control socket alone."""
+PutKeys = Callable[[str, LockKeys], Awaitable[None]]
+"""Keeps keys as those of a lock; raises ``JobRejected`` for a lock that is not configured."""
 _FILE_HINT: Final = "Use the `ttlock-agent` command of the same version as the agent."
 
 
@@ -46,6 +52,15 @@ class FileGiven(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return "FileGiven(hidden)"
 
 
+class KeysWanted(FileGiven, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A backup with keys, and the lock of the configuration that they are for."""
+
+    lock: Id
+
+    def __repr__(self) -> str:
+        return f"KeysWanted(lock={self.lock!r})"
+
+
 class FileWanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which file to hand out."""
 
@@ -55,9 +70,10 @@ class FileWanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Desk:
     """Serves callers at once; every method may raise ``BackupUnusable`` or ``JobRejected``."""
 
-    def __init__(self, shelf: Shelf, journal: Journal) -> None:
+    def __init__(self, shelf: Shelf, journal: Journal, *, put_keys: PutKeys) -> None:
         self._shelf = shelf
         self._journal = journal
+        self._put_keys = put_keys
 
     async def answer(self, request: ParsedRequest) -> dict[str, Any] | None:
         """Return the answer, or ``None`` for a request that is for somebody else."""
@@ -80,7 +96,8 @@ class Desk:
                 wanted = msgspec.json.decode(raw, type=FileWanted)
                 raw_file = await self._shelf.raw(wanted.backup)
                 return {"file": base64.b64encode(raw_file).decode()}
-            given = msgspec.json.decode(raw, type=FileGiven, dec_hook=_decode)
+            kind = KeysWanted if verb == TAKE_KEYS else FileGiven
+            given = msgspec.json.decode(raw, type=kind, dec_hook=_decode)
         except (msgspec.DecodeError, BadValue):
             # Without the cause, which may quote the passphrase.
             raise JobRejected(
@@ -91,7 +108,19 @@ class Desk:
         passphrase = None if given.passphrase is None else given.passphrase.text
         if verb == IMPORT:
             return describe(await self._shelf.keep(given.file, passphrase))
-        return describe(await self._shelf.open_file(given.file, passphrase))
+        opened = await self._shelf.open_file(given.file, passphrase)
+        if isinstance(given, KeysWanted):
+            await self._take_keys(given.lock, opened)
+        return describe(opened)
+
+    async def _take_keys(self, lock: str, opened: Opened) -> None:
+        if opened.content.keys is None:
+            raise JobRejected(
+                "The backup holds no lock keys.",
+                reason=Rejection.INVALID,
+                hint="They are in it only if it was made `--with-keys`; else use `keys import`.",
+            )
+        await self._put_keys(lock, decode_keys(msgspec.json.encode(opened.content.keys)))
 
     async def _refuse_if_needed(self, backup: str) -> None:
         for job in await self._journal.open_jobs():

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import click
 
-from ttlock_agent.backup.desk import CHECK_FILE, EXPORT
+from ttlock_agent.backup.desk import CHECK_FILE, EXPORT, TAKE_KEYS
 from ttlock_agent.cli import told
 from ttlock_agent.cli.bench import (
     backup_and_passphrase,
@@ -108,15 +108,25 @@ def verify_command(
         finish(body, as_json=as_json, readable=told.verified)
     path = Path(file)
     if path.is_file():
-        raw = read_backup(path)
-        given = {"file": base64.b64encode(raw).decode()}
-        if key_in(raw) == "passphrase":
-            given["passphrase"] = read_passphrase(passphrase_file)
-        body = ask_agent(socket, CHECK_FILE, given)
+        body = ask_agent(socket, CHECK_FILE, _given(path, passphrase_file))
     else:
         named = backup_and_passphrase(socket, file, passphrase_file)
         body = ask_agent(socket, "backup.check", {"id": _id()} | named)
     finish(body, as_json=as_json, readable=told.opened)
+
+
+@backup_command.command("take-keys")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--lock", required=True, help="Id of the lock in the config that they are for.")
+@passphrase_options
+@json_option
+@socket_option
+def take_keys_command(
+    file: Path, *, lock: str, passphrase_file: Path | None, as_json: bool, socket: Path
+) -> None:
+    """Hand the lock keys in FILE, made --with-keys, to this agent: after the old one was lost."""
+    body = ask_agent(socket, TAKE_KEYS, _given(file, passphrase_file) | {"lock": lock})
+    finish(body, as_json=as_json, readable=lambda _: f"the agent holds the keys of {lock} now")
 
 
 @backup_command.command("erase")
@@ -145,6 +155,15 @@ def _copy(socket: Path, backup: str, output: Path) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with os.fdopen(os.open(output, flags, 0o600), "wb") as file:
         file.write(raw)
+
+
+def _given(path: Path, passphrase_file: Path | None) -> dict[str, str]:
+    """Return a file for the agent, with what opens it."""
+    raw = read_backup(path)
+    given = {"file": base64.b64encode(raw).decode()}
+    if key_in(raw) == "passphrase":
+        given["passphrase"] = read_passphrase(passphrase_file)
+    return given
 
 
 def _id() -> str:
