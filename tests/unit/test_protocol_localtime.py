@@ -81,6 +81,12 @@ def test_drift_is_measured_against_the_hour_that_is_meant() -> None:
     assert clock_drift(local(2026, 10, 25, 3, 30), now, BERLIN) == timedelta(hours=1)
 
 
+def test_a_clock_in_the_hour_that_does_not_happen_was_not_put_forward() -> None:
+    now = utc(2026, 3, 29, 1, 30)
+    assert to_lock(now, BERLIN) == local(2026, 3, 29, 3, 30)
+    assert clock_drift(local(2026, 3, 29, 2, 30, 7), now, BERLIN) == timedelta(hours=-1, seconds=7)
+
+
 def test_a_validity_is_rounded_outwards() -> None:
     window = to_window(utc(2026, 12, 1, 14, 0, 59), utc(2026, 12, 5, 10, 0, 1), BERLIN)
     assert window.valid_from == local(2026, 12, 1, 15, 0)

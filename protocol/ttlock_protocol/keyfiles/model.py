@@ -33,7 +33,7 @@ _WITHOUT: Final[Mapping[Item, str]] = MappingProxyType(
         Item.AES_KEY: "nothing works",
         Item.UNLOCK_KEY: "no unlocking or locking and no administrator's commands, only reading",
         Item.ADMIN_SECRET: "no administrator's commands: passcodes, cards, settings",
-        Item.VERSION: "nothing is forbidden: it is taken from the advertisement",
+        Item.VERSION: "nothing is forbidden: the usual one goes first, then what the lock answers",
         Item.FEATURES: "nothing is forbidden: they are read from the lock",
         Item.ADMIN_PASSCODE: "nothing is forbidden: it is read from the lock, if the lock tells",
         Item.TIME_ZONE: "nothing is forbidden: the lock's zone has to be configured anyway",

@@ -17,8 +17,9 @@ from ttlock_protocol.messages.device import DeviceMac, DeviceSignal, DeviceTextA
 from ttlock_protocol.messages.fingerprints import FingerprintPage
 from ttlock_protocol.messages.log import LogPage
 from ttlock_protocol.messages.operate import FeatureWords, State
+from ttlock_protocol.messages.pages import NO_MORE
 from ttlock_protocol.messages.pairing import OfflinePasscodes
-from ttlock_protocol.messages.passage import PassagePage
+from ttlock_protocol.messages.passage import PASSAGE_END, PassagePage
 from ttlock_protocol.messages.passcodes import PasscodePage, check_digits
 from ttlock_protocol.messages.settings import AutoLock, Sound, Switches
 
@@ -48,6 +49,16 @@ def _check_numbers(memory: Memory) -> None:
     """Refuse what every message could hold and no lock does."""
     if not all(0 <= feature < _FEATURE_LIMIT for feature in memory.features):
         raise LocalProtocolError(f"features are 0 to {_FEATURE_LIMIT - 1}")
+    capacity = memory.capacity
+    for kind, held, fitting, end in (
+        ("passcodes", memory.passcodes, capacity.passcodes, NO_MORE),
+        ("cards", memory.cards, capacity.cards, NO_MORE),
+        ("fingerprints", memory.fingerprints, capacity.fingerprints, NO_MORE),
+        ("passage", memory.passage, capacity.passage_entries, PASSAGE_END),
+    ):
+        # The page behind the last one needs a number that does not end the list.
+        if fitting < 0 or max(fitting, len(held)) >= end:
+            raise LocalProtocolError(f"{kind}: none to {end - 1} fit into a lock")
     log = memory.log
     if not len(log.records) <= min(log.written, LOG_CAPACITY):
         raise LocalProtocolError(f"a log holds the last {LOG_CAPACITY} of what was written to it")
