@@ -1,8 +1,8 @@
 """The daemon: builds the graph of objects from the configuration and runs it.
 
-One task for each owner: the radio, the deadlines, the broker connection with its two directions,
-the gateway watch, the control socket, the watchdog. Cancellation is the only stop signal; whatever
-it interrupts is in the journal.
+One task for each owner: the radio of each adapter, the deadlines, the broker connection with its
+two directions, the gateway watch, the control socket, the watchdog. Cancellation is the only stop
+signal; whatever it interrupts is in the journal.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ from ttlock_agent.control.server import serve_control
 from ttlock_agent.errors import JournalError, JournalProblem
 from ttlock_agent.heartbeats import Heartbeats
 from ttlock_agent.herald import Herald
+from ttlock_agent.jobs.adapters import AllAirtime, OwnLocks
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.bell import Bell
 from ttlock_agent.jobs.daylight import Daylight
-from ttlock_agent.jobs.door import DoorWatch
+from ttlock_agent.jobs.door import DoorWatch, Sign
 from ttlock_agent.jobs.housekeeping import Housekeeper
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.memory import LockMemory
@@ -111,13 +112,15 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
         keyring = Keyring(journal)
         locks = Locks(config, keyring, register_secret=surroundings.register_secret)
         await locks.load()
-        radio_alarm, bench_alarm, deadline_alarm = Alarm(clock), Alarm(clock), Alarm(clock)
+        adapters = list(dict.fromkeys(config.adapter_of(lock) for lock in config.locks))
+        radio_alarms = {adapter: Alarm(clock) for adapter in adapters}
+        bench_alarm, deadline_alarm = Alarm(clock), Alarm(clock)
         intake = Intake(
             journal,
             answers,
             clock,
             locks.profiles,
-            alarms=(radio_alarm, bench_alarm, deadline_alarm),
+            alarms=(*radio_alarms.values(), bench_alarm, deadline_alarm),
             register_secret=surroundings.register_secret,
         )
         connection = MqttConnection(
@@ -169,25 +172,40 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             time_sync=surroundings.time_sync,
             on_findings=_no_findings if watch is None else watch.found,
         )
-        radio_beat = heartbeats.loop("radio", limit_s=RADIO_LIMIT_S)
-        links, airtime = ObservedLinks(surroundings.links(config), radio_beat), asyncio.Lock()
-        radio = Radio(
-            links,
-            locks.profiles,
-            journal=journal,
-            work=work,
-            answers=answers,
-            clock=clock,
-            alarm=radio_alarm,
-            random=surroundings.random,
-            on_report=service.on_report,
-            beat=radio_beat,
-            airtime=airtime,
-        )
+        links = surroundings.links(config)
+        beats = {
+            adapter: heartbeats.loop(f"radio {adapter or ''}".strip(), limit_s=RADIO_LIMIT_S)
+            for adapter in adapters
+        }
+        airtimes = {adapter: asyncio.Lock() for adapter in adapters}
+        radios = {
+            adapter: Radio(
+                ObservedLinks(links, beats[adapter]),
+                OwnLocks(locks.profiles, adapter),
+                journal=journal,
+                work=work,
+                answers=answers,
+                clock=clock,
+                alarm=radio_alarms[adapter],
+                random=surroundings.random,
+                on_report=service.on_report,
+                beat=beats[adapter],
+                airtime=airtimes[adapter],
+            )
+            for adapter in adapters
+        }
+
+        def on_sign(sign: Sign) -> None:
+            radios[locks.profiles[sign.lock].adapter].someone_is_at(sign)
+
+        def beat_all() -> None:
+            for beat in beats.values():
+                beat()
+
         bench = Bench(
             Tasks(
-                links,
-                airtime,
+                ObservedLinks(links, beat_all),
+                AllAirtime(list(airtimes.values())),
                 locks=locks,
                 keyring=keyring,
                 shelf=shelf,
@@ -224,8 +242,8 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             OutboxPublisher(
                 journal, connection, wake=stack.enter_context(bell.listener()), clock=clock
             ).run,
-            radio.run,
-            DoorWatch(links, locks.profiles, clock=clock, on_sign=radio.someone_is_at).run,
+            *(radio.run for radio in radios.values()),
+            DoorWatch(links, locks.profiles, clock=clock, on_sign=on_sign).run,
             bench.run,
             Deadlines(
                 journal,

@@ -70,6 +70,7 @@ class Locks:
             clock_tolerance_s=lock.clock_tolerance_s,
             response_timeout_s=self._config.bluetooth.response_timeout_s,
             connect_timeout_s=self._config.bluetooth.connect_timeout_s,
+            adapter=self._config.adapter_of(lock),
             budget=Budget(
                 connections_per_day=lock.connections_per_day,
                 connected_s_per_day=lock.connected_s_per_day,

@@ -504,7 +504,14 @@ def test_what_the_example_leaves_out_is_right_as_well(directory: Path, example: 
     # The example shows plaintext and tls settings side by side.
     assert [finding.setting for finding in findings] == ["mqtt.port"]
     config, small = (load_config(write(directory, text)) for text in (full, example))
-    shown_only = {"state_directory", "control_socket", "tls", "response_topic_prefix", "name"}
+    shown_only = {
+        "adapters",
+        "state_directory",
+        "control_socket",
+        "tls",
+        "response_topic_prefix",
+        "name",
+    }
     for section in ("agent", "mqtt", "cloud", "bluetooth"):
         written, default = getattr(config, section), getattr(small, section)
         for name in set(written.__struct_fields__) - shown_only:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 
@@ -70,7 +69,7 @@ class Tasks:
     def __init__(
         self,
         links: LinkFactory,
-        airtime: asyncio.Lock,
+        airtime: AbstractAsyncContextManager[None],
         *,
         locks: Locks,
         keyring: Keyring,

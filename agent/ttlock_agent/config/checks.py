@@ -43,6 +43,7 @@ def cross_check(document: Document) -> None:
                 _check_secret(document, path, value)
             case Config():
                 _check_watching(document, value)
+                _check_adapters(document, value)
     _check_locks(document)
 
 
@@ -179,6 +180,18 @@ def _check_watching(document: Document, config: Config) -> None:
                 "A cloud_lock_id is of no use without a section `cloud`.",
                 "Add that section, or remove this line.",
                 severity=Severity.WARNING,
+            )
+
+
+def _check_adapters(document: Document, config: Config) -> None:
+    adapters = config.bluetooth.adapters
+    for i, lock in enumerate(config.locks):
+        if lock.adapter is not None and lock.adapter not in adapters:
+            known = ", ".join(adapters) or "none"
+            document.report(
+                f"locks[{i}].adapter",
+                f"{lock.adapter} is not among `bluetooth.adapters` ({known}).",
+                "Add it there, or remove this line.",
             )
 
 

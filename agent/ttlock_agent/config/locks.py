@@ -114,6 +114,14 @@ class LockConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             examples=[1234567],
         ),
     ] = None
+    adapter: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=64)] | None,
+        Meta(
+            description="Adapter that reaches this lock, one of bluetooth.adapters. Default: the "
+            "first of them.",
+            examples=["hci1"],
+        ),
+    ] = None
     clock_tolerance_s: Annotated[
         int,
         Meta(

@@ -256,7 +256,17 @@ class CloudConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class BluetoothConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Patience with the radio."""
+    """The radio, and patience with it."""
+
+    adapters: Annotated[
+        tuple[Name, ...],
+        Meta(
+            description="Adapters to use, by name or by address in quotes. Each works by itself: "
+            "two visit two locks at once. A lock without `adapter` is reached by the first. "
+            "Default: the first usable one that the system has.",
+            examples=[["hci0", "hci1"]],
+        ),
+    ] = ()
 
     connect_timeout_s: Annotated[
         int,
@@ -293,3 +303,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     locks: Annotated[
         tuple[LockConfig, ...], Meta(min_length=1, description="The locks; at least one.")
     ]
+
+    def adapter_of(self, lock: LockConfig) -> str | None:
+        """Return which adapter reaches ``lock``; ``None`` is the first usable one."""
+        return lock.adapter or next(iter(self.bluetooth.adapters), None)

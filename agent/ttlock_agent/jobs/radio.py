@@ -133,6 +133,8 @@ class Radio:
         self._beat = beat
         self._airtime = airtime or asyncio.Lock()
         self._signs: dict[str, Sign] = {}
+        self._visited: dict[str, int] = {}
+        """In which turn each lock was visited last."""
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -158,7 +160,7 @@ class Radio:
         """Return which lock to visit now, if any."""
         jobs = await self._worth_connecting(await self._due())
         if jobs:
-            return jobs[0].lock
+            return self._fairest(jobs)
         for sign in list(self._signs.values()):
             profile = self._profiles.get(sign.lock)
             if profile is not None and sign.has_news and await self._work.wants_a_look(profile):
@@ -166,10 +168,19 @@ class Radio:
             del self._signs[sign.lock]
         return None
 
+    def _fairest(self, jobs: Sequence[Job]) -> str:
+        """Return the lock with the most urgent job; among equals, that which waits longest."""
+
+        def turn(job: Job) -> tuple[int, int]:
+            return -job.priority, self._visited.get(job.lock, 0)
+
+        return min(jobs, key=turn).lock
+
     async def _visit(self, lock: str) -> None:
         profile = self._profiles.get(lock)
         if profile is None:
             return  # it was reset, and its keys retired, while somebody else had the adapter
+        self._visited[lock] = max(self._visited.values(), default=0) + 1
         is_at_door = self._signs.pop(lock, None) is not None
         await self._resolve_interrupted(lock)
         served = {job.id for job in await self._joining(lock)}

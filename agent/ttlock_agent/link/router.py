@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 
 from ttlock_agent.clock import Clock
@@ -28,26 +35,46 @@ class LinkRouter:
             raise ValueError("a Bluetooth address needs a Bluetooth factory")
         return await self._bluetooth.connect(address, timeout_s=timeout_s)
 
-    async def sightings(self) -> AsyncGenerator[Sighting]:
+    def sightings(self) -> AsyncGenerator[Sighting]:
         """Advertisements of all locks, until cancelled."""
-        queue: asyncio.Queue[Sighting] = asyncio.Queue()
-        factories = [each for each in (self._virtual, self._bluetooth) if each is not None]
-        # Not a task group: a generator must not yield inside one, for it may be left at any yield.
-        pumps = [asyncio.create_task(_pump(each.sightings(), queue)) for each in factories]
-        getting = None
-        try:
-            while True:
-                getting = asyncio.create_task(queue.get())
-                await asyncio.wait({getting, *pumps}, return_when=asyncio.FIRST_COMPLETED)
-                for pump in pumps:
-                    if pump.done():
-                        pump.result()
-                yield await getting
-        finally:
-            tasks = pumps if getting is None else [*pumps, getting]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        factories = (self._virtual, self._bluetooth)
+        return _merged([each for each in factories if each is not None])
+
+
+class LinksByAddress:
+    """Several ways, such as one for each adapter: each lock goes its own."""
+
+    def __init__(self, ways: Mapping[str, LinkFactory]) -> None:
+        """``ways`` are by the address of the lock."""
+        self._ways = dict(ways)
+
+    async def connect(self, address: str, *, timeout_s: float) -> Link:
+        """Wait for a fresh advertisement, then connect; raises like the factory in charge."""
+        return await self._ways[address].connect(address, timeout_s=timeout_s)
+
+    def sightings(self) -> AsyncGenerator[Sighting]:
+        """Advertisements of all locks, until cancelled; one may be told by several adapters."""
+        return _merged(list({id(each): each for each in self._ways.values()}.values()))
+
+
+async def _merged(factories: Sequence[LinkFactory]) -> AsyncGenerator[Sighting]:
+    queue: asyncio.Queue[Sighting] = asyncio.Queue()
+    # Not a task group: a generator must not yield inside one, for it may be left at any yield.
+    pumps = [asyncio.create_task(_pump(each.sightings(), queue)) for each in factories]
+    getting = None
+    try:
+        while True:
+            getting = asyncio.create_task(queue.get())
+            await asyncio.wait({getting, *pumps}, return_when=asyncio.FIRST_COMPLETED)
+            for pump in pumps:
+                if pump.done():
+                    pump.result()
+            yield await getting
+    finally:
+        tasks = pumps if getting is None else [*pumps, getting]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def is_virtual(address: str) -> bool:

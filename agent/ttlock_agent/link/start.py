@@ -8,17 +8,24 @@ from pathlib import Path
 from ttlock_agent.clock import Clock
 from ttlock_agent.config import Config
 from ttlock_agent.link import LinkFactory
-from ttlock_agent.link.router import open_links
+from ttlock_agent.link.router import LinksByAddress, open_links
 
 
 def link_factory(config: Config, clock: Clock) -> LinkFactory:
-    """Return what reaches every lock of ``config``."""
-    return open_links(
-        [str(lock.address) for lock in config.locks],
-        runtime_directory=_runtime_directory(),
-        clock=clock,
-        answered=[str(lock.address) for lock in config.locks if lock.quirks.writes_with_response],
-    )
+    """Return what reaches every lock of ``config``, each by its own adapter."""
+    ways: dict[str, LinkFactory] = {}
+    for adapter in {config.adapter_of(lock): None for lock in config.locks}:
+        locks = [lock for lock in config.locks if config.adapter_of(lock) == adapter]
+        addresses = [str(lock.address) for lock in locks]
+        links = open_links(
+            addresses,
+            runtime_directory=_runtime_directory(),
+            clock=clock,
+            adapter=adapter,
+            answered=[str(lock.address) for lock in locks if lock.quirks.writes_with_response],
+        )
+        ways |= dict.fromkeys(addresses, links)
+    return LinksByAddress(ways)
 
 
 def _runtime_directory() -> Path:

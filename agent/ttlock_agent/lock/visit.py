@@ -65,6 +65,8 @@ class LockProfile:
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     quirks: Quirks = NO_QUIRKS
     reproof_interval: timedelta = REPROOF_INTERVAL
+    adapter: str | None = None
+    """Name or address of the adapter that reaches it; ``None`` is the first usable one."""
     budget: Budget = Budget()
     removes_unknown: bool = False
     """Whether passcodes that nobody the agent knows wants are deleted."""
