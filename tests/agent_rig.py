@@ -36,7 +36,7 @@ from ttlock_protocol.cipher import decrypt
 from ttlock_protocol.frame import Frame, FrameDecoder
 from ttlock_protocol.keys import LockKeys
 from ttlock_protocol.message import Request, decode_request
-from ttlock_protocol.messages.passcodes import AddPasscode
+from ttlock_protocol.messages.passcodes import AddPasscode, GetPasscodes
 from ttlock_protocol.virtual import (
     Fault,
     FaultPlan,
@@ -414,6 +414,17 @@ async def rig_at(directory: Path, door: Door | None = None, **options: Any) -> A
         yield rig
     finally:
         await rig.stop()
+
+
+def assert_no_blind_repeat(arrived: Sequence[Request[Any]]) -> None:
+    """Between two requests to add the same digits, the lock was read."""
+    unread: set[str] = set()
+    for request in arrived:
+        if isinstance(request, GetPasscodes):
+            unread.clear()
+        elif isinstance(request, AddPasscode):
+            assert request.passcode not in unread, "added twice without a reading in between"
+            unread.add(request.passcode)
 
 
 def minute(now: datetime, **later: float) -> datetime:

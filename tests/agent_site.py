@@ -4,6 +4,7 @@ Everything is said over the doors that callers have: MQTT, the control socket, t
 """
 
 import asyncio
+import base64
 import json
 import re
 import shutil
@@ -36,7 +37,10 @@ from ttlock_agent.keyring import encode_keys
 from ttlock_agent.mqtt.topics import Topics
 from ttlock_agent.virtual_lock.control import VirtualLockControl
 from ttlock_agent.virtual_lock.main import create_state
+from ttlock_protocol.cipher import decrypt
+from ttlock_protocol.frame import Frame, FrameDecoder
 from ttlock_protocol.keys import LockKeys
+from ttlock_protocol.message import Request, decode_request
 from ttlock_protocol.virtual import Memory, new_lock
 from virtual_helpers import KEYS, MAC
 
@@ -162,7 +166,10 @@ class Caller:
 
 
 class Tap:
-    """Sits between agent and lock, counts what the agent writes, and may strike at one piece."""
+    """Sits between agent and lock, hears what the agent writes, and may strike at one piece.
+
+    ``strike_with`` is the kind of request with whose last piece it strikes, once the lock has that.
+    """
 
     def __init__(self, path: Path, lock_socket: Path) -> None:
         self._lock_socket = lock_socket
@@ -170,15 +177,13 @@ class Tap:
         self._listener.bind(str(path))
         self._listener.listen()
         self._pieces = 0
-        self.connections = 0
+        self.arrived: list[Request[Any]] = []
+        """Every whole request that was let through."""
         self.strike_before = 0
         self.strike_after = 0
+        self.strike_with: type[Request[Any]] | None = None
         self.strike: Callable[[], None] = lambda: None
         threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def pieces(self) -> int:
-        return self._pieces
 
     def close(self) -> None:
         with suppress(OSError):
@@ -189,28 +194,40 @@ class Tap:
         with suppress(OSError):
             while True:
                 agent, _ = self._listener.accept()
-                self.connections += 1
                 lock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
                 lock.connect(str(self._lock_socket))
                 for pump in (self._to_lock, self._to_agent):
                     threading.Thread(target=pump, args=(agent, lock), daemon=True).start()
 
     def _to_lock(self, agent: socket.socket, lock: socket.socket) -> None:
+        decoder = FrameDecoder()
         with suppress(OSError), agent.makefile("rb") as lines:
             for line in lines:
-                if b'"type":"write"' in line:
-                    self._pieces += 1
-                    if self._pieces == self.strike_before:
-                        self.strike()
-                        break
+                if b'"type":"write"' not in line:
                     lock.sendall(line)
-                    if self._pieces == self.strike_after:
-                        self.strike()
-                        break
-                else:
-                    lock.sendall(line)
+                    continue
+                self._pieces += 1
+                if self._pieces == self.strike_before:
+                    self.strike()
+                    break
+                lock.sendall(line)
+                is_it = self._hear(decoder, line)
+                if is_it or self._pieces == self.strike_after:
+                    self.strike_with = None
+                    self.strike()
+                    break
         with suppress(OSError):
             lock.shutdown(socket.SHUT_WR)
+
+    def _hear(self, decoder: FrameDecoder, line: bytes) -> bool:
+        """Note what a piece completes; whether it is what to strike with."""
+        frames = decoder.feed(base64.b64decode(json.loads(line)["data"]))
+        for frame in frames:
+            assert isinstance(frame, Frame)
+            payload = decrypt(KEYS.aes_key, frame.payload) if frame.payload else b""
+            self.arrived.append(decode_request(frame.command, payload))
+        kind = self.strike_with
+        return bool(frames) and kind is not None and isinstance(self.arrived[-1], kind)
 
     @staticmethod
     def _to_agent(agent: socket.socket, lock: socket.socket) -> None:

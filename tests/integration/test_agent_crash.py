@@ -16,9 +16,8 @@ from typing import Any
 
 import pytest
 
-from agent_rig import Door, Rig, minute, no_hook, rig_at
+from agent_rig import Door, Rig, assert_no_blind_repeat, minute, no_hook, rig_at
 from ttlock_agent.jobs.model import JobState
-from ttlock_protocol.messages.passcodes import AddPasscode, GetPasscodes
 from ttlock_protocol.virtual import Fault, FaultAction, FaultPoint
 from virtual_helpers import ManualClock
 
@@ -186,18 +185,7 @@ async def check(scenario: Scenario, door: Door, image: Path) -> None:
             ends = {str(answer.get("result")) for answer in said if answer["status"] == "done"}
             assert ends == {"proved"}
     assert sorted(door.digits) == sorted(scenario.digits)
-    assert_no_blind_repeat(door)
-
-
-def assert_no_blind_repeat(door: Door) -> None:
-    """Between two requests to add the same digits, the lock was read."""
-    unread: set[str] = set()
-    for request in door.arrived:
-        if isinstance(request, GetPasscodes):
-            unread.clear()
-        elif isinstance(request, AddPasscode):
-            assert request.passcode not in unread, "added twice without a reading in between"
-            unread.add(request.passcode)
+    assert_no_blind_repeat(door.arrived)
 
 
 @pytest.mark.timeout(300)
