@@ -11,7 +11,7 @@ import asyncio
 import os
 import random
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +58,7 @@ from ttlock_agent.service import LockStatus, Service, Vitals
 from ttlock_agent.systemd import Notifier, watchdog_interval_s
 from ttlock_agent.timesync import CANNOT_TELL, TimeSync
 from ttlock_agent.vault import KeySource, Vault, load_master_key
+from ttlock_agent.watch.start import start_watch
 
 if TYPE_CHECKING:
     from ttlock_agent.cloud.client import CloudClient
@@ -126,22 +127,17 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
         connection = MqttConnection(
             settings, clock=clock, subscriptions=(topics.request_filter,), on_state=_log_mqtt
         )
-        watch = None
-        if config.cloud is not None:
-            # Only here, so that an agent without a cloud does not load an HTTP client.
-            from ttlock_agent.watch.start import start_watch  # noqa: PLC0415
-
-            watch = await start_watch(
-                config.cloud,
-                config.locks,
-                stack=stack,
-                vault=vault,
-                journal=journal,
-                intake=intake,
-                topics=topics,
-                clock=clock,
-                register_secret=surroundings.register_secret,
-            )
+        watching = await start_watch(
+            config,
+            stack=stack,
+            vault=vault,
+            journal=journal,
+            intake=intake,
+            topics=topics,
+            clock=clock,
+            register_secret=surroundings.register_secret,
+        )
+        watch = watching.watch
         shelf = Shelf(config.agent.state_directory, journal)
         progress = Progress(clock, bell.ring)
         service = Service(
@@ -154,13 +150,14 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             bell=bell,
             vitals=Vitals(
                 mqtt=lambda: _mqtt_vitals(connection.state),
-                cloud=lambda: {"is_watched": False} if watch is None else watch.vitals(),
+                cloud=watch.vitals,
                 time_sync=surroundings.time_sync,
                 vault_key=key_source.value,
                 journal_set_aside=None if journal.set_aside is None else str(journal.set_aside),
                 locks={lock.id: LockStatus(address=str(lock.address)) for lock in config.locks},
             ),
             desk=Desk(shelf, journal, put_keys=locks.put_keys),
+            watch=watch,
             progress=progress,
         )
         memory = LockMemory(journal, topics, clock)
@@ -170,7 +167,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             answers,
             clock,
             time_sync=surroundings.time_sync,
-            on_findings=_no_findings if watch is None else watch.found,
+            on_findings=watch.found,
         )
         links = surroundings.links(config)
         beats = {
@@ -214,7 +211,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 budgets=work.budgets,
                 clock=clock,
                 randbelow=surroundings.randbelow,
-                register=None if watch is None else _registrar(config, watch.cloud),
+                register=None if watching.cloud is None else _registrar(config, watching.cloud),
             ),
             journal=journal,
             answers=answers,
@@ -262,9 +259,8 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 watchdog_interval_s=watchdog_interval_s(),
             ).run,
         ]
-        if watch is not None:
-            news = stack.enter_context(bell.listener())
-            owners.append(lambda: watch.run(news))
+        news = stack.enter_context(bell.listener())
+        owners += [lambda: watch.run(news), *watching.owners]
         await stack.enter_async_context(
             serve_control(config.agent.control_socket, service.on_control)
         )
@@ -358,7 +354,3 @@ def _registrar(config: Config, cloud: CloudClient) -> Register:
             if lock.cloud_lock_id is not None
         },
     ).register
-
-
-def _no_findings(_lock: str, _findings: Mapping[str, bool]) -> None:
-    pass

@@ -35,6 +35,7 @@ from ttlock_agent.requests import (
     passphrase_of,
 )
 from ttlock_agent.timesync import CANNOT_TELL, TimeSync
+from ttlock_agent.watch.watch import GatewayWatch
 
 STATUS: Final = "status"
 KEYS_IMPORT: Final = "keys.import"
@@ -94,6 +95,7 @@ class Service:
         vitals: Vitals,
         desk: Desk,
         progress: BenchProgress,
+        watch: GatewayWatch | None = None,
     ) -> None:
         self._journal = journal
         self._locks = locks
@@ -104,6 +106,7 @@ class Service:
         self._bell = bell
         self._vitals = vitals
         self._desk = desk
+        self._watch = watch
         self._progress = progress
         self._started_s = clock.monotonic()
 
@@ -124,7 +127,7 @@ class Service:
                 jobs = await self._list_jobs(parsed.params)
                 answer = self._answers.listing(parsed.verb, parsed.id, jobs, reply_to)
                 await self._journal.post([answer])
-            elif (told := await self._desk.answer(parsed)) is not None:
+            elif (told := await self._told(parsed)) is not None:
                 answer = self._answers.told(parsed.verb, parsed.id, told, reply_to)
                 await self._journal.post([answer])
             else:
@@ -149,7 +152,7 @@ class Service:
         if isinstance(parsed.params, JobList):
             yield Result(body={"jobs": summaries(await self._list_jobs(parsed.params))})
             return
-        if (told := await self._desk.answer(parsed)) is not None:
+        if (told := await self._told(parsed)) is not None:
             yield Result(body=told)
             return
         with self._bell.listener() as news:
@@ -184,8 +187,17 @@ class Service:
             params.limit, lock=params.lock, is_open_only=params.is_open_only
         )
 
+    async def _told(self, request: ParsedRequest) -> dict[str, Any] | None:
+        """Return the answer to a request that is served at once; ``None`` if it takes a job."""
+        told = await self._desk.answer(request)
+        if told is None and self._watch is not None:
+            told = await self._watch.answer(request)
+        return told
+
     async def on_report(self, report: Report) -> None:
         """Count a visit, and publish whether the lock could be reached."""
+        if self._watch is not None:
+            self._watch.visited(report.lock)
         lock = self._vitals.locks[report.lock]
         was_reachable, lock.is_reachable = lock.is_reachable, report.is_reached
         lock.last_visit_at = report.ended_at.isoformat(timespec="seconds")

@@ -437,9 +437,8 @@ def test_the_cloud_has_defaults_that_keep_one_lock_within_the_budget(
     config = load_config(write(directory, cloud)).cloud
     assert config is not None
     assert config.base_url == "https://euapi.ttlock.com"
-    assert (config.poll_interval_s, config.grace_s, config.monthly_call_budget) == (
-        1800, 180, 5000,
-    )  # fmt: skip
+    assert (config.poll_interval_s, config.monthly_call_budget) == (1800, 5000)
+    assert not config.tell_passcodes
 
 
 @pytest.mark.parametrize(
@@ -468,9 +467,9 @@ def test_polling_beyond_the_budget_is_a_warning_with_the_interval_that_fits(
 ) -> None:
     finding = only_finding(directory, cloud + "  poll_interval_s: 60\n")
     assert finding.severity is Severity.WARNING
-    assert "86400 calls" in finding.message
-    assert "poll_interval_s: 1037 " in finding.hint
-    assert findings_of(directory, cloud + "  poll_interval_s: 1037\n") == []
+    assert "the agent will look every 1728 s" in finding.message
+    assert "poll_interval_s: 1728 " in finding.hint
+    assert findings_of(directory, cloud + "  poll_interval_s: 1728\n") == []
 
 
 def test_cloud_and_locks_that_do_not_meet_are_warnings(directory: Path, cloud: str) -> None:
@@ -487,7 +486,7 @@ def test_cloud_and_locks_that_do_not_meet_are_warnings(directory: Path, cloud: s
 def example(directory: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The example's text, in a directory that has what it names."""
     names = ("mqtt-password", "cloud-client-secret", "cloud-password-md5", "front-door-keys")
-    for name in (*names, "broker-ca.pem", "agent.pem", "agent.key"):
+    for name in (*names, "callback-path", "broker-ca.pem", "agent.pem", "agent.key"):
         secret_file(directory, name, "text")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(directory))
     return (SOURCE / "agent.example.yaml").read_text()
@@ -511,8 +510,9 @@ def test_what_the_example_leaves_out_is_right_as_well(directory: Path, example: 
         "tls",
         "response_topic_prefix",
         "name",
+        "callbacks",
     }
-    for section in ("agent", "mqtt", "cloud", "bluetooth"):
+    for section in ("agent", "mqtt", "cloud", "watch", "bluetooth"):
         written, default = getattr(config, section), getattr(small, section)
         for name in set(written.__struct_fields__) - shown_only:
             assert str(getattr(written, name)) == str(getattr(default, name)), f"{section}.{name}"

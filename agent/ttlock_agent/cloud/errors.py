@@ -43,7 +43,7 @@ class QuotaExhausted(CloudError):
     """
 
     code = "cloud_quota"
-    hint = "Poll less often, raise cloud.monthly_calls if the account has more, or wait."
+    hint = "Poll less often, raise cloud.monthly_call_budget if the account has more, or wait."
 
     def __init__(self, message: str, *, resets_at: datetime) -> None:
         super().__init__(message)

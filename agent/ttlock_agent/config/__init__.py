@@ -8,16 +8,19 @@ from .locks import LockConfig, UnknownPasscodes
 from .structs import (
     AgentConfig,
     BluetoothConfig,
+    CallbackConfig,
     CloudConfig,
     Config,
     MqttConfig,
     TlsConfig,
+    WatchConfig,
 )
 from .values import LockAddress, SecretRef
 
 __all__ = [
     "AgentConfig",
     "BluetoothConfig",
+    "CallbackConfig",
     "CloudConfig",
     "Config",
     "Finding",
@@ -29,6 +32,7 @@ __all__ = [
     "Severity",
     "TlsConfig",
     "UnknownPasscodes",
+    "WatchConfig",
     "check_config",
     "load_config",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ttlock_agent.errors import ConfigError
+from ttlock_agent.watch.pace import interval_s
 
 from .document import Document
 from .findings import Severity
@@ -22,8 +24,6 @@ SOCKET_PATH_BYTES: Final = 107
 """Linux keeps 108 bytes for a socket's path, the last one for its end."""
 
 PLAINTEXT_PORT: Final = 1883
-CALLS_PER_LOOK: Final = 2
-"""List of passcodes and list of gateways (cloud reference 13)."""
 MONTH_S: Final = 30 * 86400
 
 
@@ -111,14 +111,19 @@ def _check_cloud(document: Document, path: str, cloud: CloudConfig) -> None:
             f"Write https:// instead: base_url: https://{url.netloc}",
         )
     watched = sum(lock.cloud_lock_id is not None for _, lock in _locks(document))
-    calls = watched * CALLS_PER_LOOK * MONTH_S // cloud.poll_interval_s
-    if calls > cloud.monthly_call_budget:
-        enough_s = -(-watched * CALLS_PER_LOOK * MONTH_S // cloud.monthly_call_budget)
+    looks_s = interval_s(
+        cloud.poll_interval_s,
+        locks=watched,
+        calls_left=cloud.monthly_call_budget,
+        month_ends_in_s=MONTH_S,
+    )
+    if watched and looks_s > cloud.poll_interval_s:
         document.report(
             f"{path}.poll_interval_s",
-            f"Watching {watched} lock(s) every {cloud.poll_interval_s} s takes about {calls} calls "
-            f"a month; the budget is {cloud.monthly_call_budget}.",
-            f"Write poll_interval_s: {enough_s} or more, or raise monthly_call_budget.",
+            f"Watching {watched} lock(s) every {cloud.poll_interval_s} s takes more calls than "
+            f"{cloud.monthly_call_budget} a month: the agent will look every {math.ceil(looks_s)} "
+            "s.",
+            f"Write poll_interval_s: {math.ceil(looks_s)} or more, or raise monthly_call_budget.",
             severity=Severity.WARNING,
         )
 
@@ -173,7 +178,7 @@ def _check_watching(document: Document, config: Config) -> None:
             "Add cloud_lock_id to the locks whose gateway is to be watched.",
             severity=Severity.WARNING,
         )
-    if config.cloud is None:
+    if config.cloud is None and config.watch.callbacks is None:
         for i in watched:
             document.report(
                 f"locks[{i}].cloud_lock_id",

@@ -109,9 +109,16 @@ class LockConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cloud_lock_id: Annotated[
         Annotated[int, Meta(ge=1)] | None,
         Meta(
-            description="The lock's lockId in the cloud. Without it the gateway of this lock is "
-            "not watched.",
+            description="The lock's lockId in the cloud. Without it the cloud is not asked about "
+            "this lock, and its gateway is watched only by what others report.",
             examples=[1234567],
+        ),
+    ] = None
+    gateway_grace_s: Annotated[
+        Annotated[int, Meta(ge=0, le=86400)] | None,
+        Meta(
+            description="Seconds the gateway gets to deliver to this lock. Default: watch.grace_s.",
+            examples=[180],
         ),
     ] = None
     adapter: Annotated[
@@ -155,7 +162,7 @@ class LockConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reproof_interval_s: Annotated[
         int,
         Meta(
-            ge=60,
+            ge=1,
             le=30 * 86400,
             description="Seconds for which a complete listing of the lock's passcodes is believed. "
             "When the agent is connected after that, or somebody stands at the door, it lists "

@@ -228,11 +228,60 @@ class CloudConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Meta(
             ge=1,
             le=86400,
-            description="Seconds between two looks at each lock's list in the cloud. Default 1800: "
-            "with two calls a look, one lock stays within the smallest monthly quota known.",
+            description="Least seconds between two looks at the cloud. Default 1800. A look takes "
+            "two calls for each lock and one for the gateways; the pause is stretched so that "
+            "monthly_call_budget lasts.",
             examples=[1800],
         ),
     ] = 1800
+    monthly_call_budget: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Calls the agent may spend in a calendar month. Default 5000, the smallest "
+            "quota known; all sites of one application share it.",
+            examples=[5000],
+        ),
+    ] = 5000
+    tell_passcodes: Annotated[
+        bool,
+        Meta(
+            description="Record in the cloud, so that the app shows them, the passcodes that "
+            "others had the agent write; and remove them there when they are removed. Default "
+            "false. What the cloud lists by itself is never touched.",
+            examples=[False],
+        ),
+    ] = False
+
+
+class CallbackConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the vendor's cloud may post what happens, as news and evidence."""
+
+    path: Annotated[
+        SecretRef,
+        Meta(
+            description="Where the secret path is (16 to 128 letters, digits, - and _): the cloud "
+            "signs nothing, so whoever knows the path is believed. The callback URL in the "
+            "developer console is https://YOUR-HOST/PATH.",
+            examples=["credential:callback-path"],
+        ),
+    ]
+    host: Annotated[
+        Name,
+        Meta(
+            description="Address to listen on, plain HTTP. Default 127.0.0.1, for a reverse proxy "
+            "in front that speaks TLS.",
+            examples=["127.0.0.1"],
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, Meta(ge=0, le=65535, description="Port to listen on.", examples=[8480])
+    ] = 8480
+
+
+class WatchConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the gateways are watched, by whatever source: the cloud, callbacks, or reports."""
+
     grace_s: Annotated[
         int,
         Meta(
@@ -244,15 +293,31 @@ class CloudConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             examples=[180],
         ),
     ] = 180
-    monthly_call_budget: Annotated[
+    quiet_s: Annotated[
         int,
         Meta(
-            ge=1,
-            description="Calls the agent may spend in a calendar month. Default 5000, the smallest "
-            "quota known; all sites of one application share it.",
-            examples=[5000],
+            ge=0,
+            le=3600,
+            description="Seconds for which the watch leaves a lock alone after each visit, so that "
+            "gateway and phones get through: a lock takes one connection at a time. Default 30. "
+            "Requests and guests at the door do not wait for it.",
+            examples=[30],
         ),
-    ] = 5000
+    ] = 30
+    probes_per_day: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=48,
+            description="How often in a day a lock's clock may be asked through its gateway, where "
+            "something looks wrong. Default 4: each wakes the lock and occupies the gateway.",
+            examples=[4],
+        ),
+    ] = 4
+    callbacks: Annotated[
+        CallbackConfig | None,
+        Meta(description="Present: the cloud's callbacks are received. Default: they are not."),
+    ] = None
 
 
 class BluetoothConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -297,8 +362,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mqtt: MqttConfig
     cloud: Annotated[
         CloudConfig | None,
-        Meta(description="Access to the vendor's cloud. Without it no gateway is watched."),
+        Meta(
+            description="Access to the vendor's cloud. Without it gateways are watched only by "
+            "what others report."
+        ),
     ] = None
+    watch: WatchConfig = WatchConfig()
     bluetooth: BluetoothConfig = BluetoothConfig()
     locks: Annotated[
         tuple[LockConfig, ...], Meta(min_length=1, description="The locks; at least one.")

@@ -201,9 +201,9 @@ def _write_config(
             "username": _ACCOUNT,
             "password_md5": "file:cloud-password-md5",
             "poll_interval_s": POLL_INTERVAL_S,
-            "grace_s": GRACE_S,
-            "monthly_call_budget": 1_000_000,
+            "monthly_call_budget": 10_000_000,
         },
+        "watch": {"grace_s": GRACE_S},
         "locks": [
             {
                 "id": LOCK_ID,

@@ -42,6 +42,7 @@ from aiohttp import web
 from ttlock_agent.clock import Clock, SystemClock
 from ttlock_agent.fakes.cloud_admin import Admin
 from ttlock_agent.fakes.cloud_api import FakeApi
+from ttlock_agent.fakes.cloud_callbacks import Caller
 from ttlock_agent.fakes.cloud_memory import LockMemory
 from ttlock_agent.fakes.cloud_state import FaultKind, World, example_world
 from ttlock_agent.fakes.cloud_wire import lock_id_of, shaped
@@ -66,6 +67,8 @@ class FakeCloud:
     ) -> None:
         self.world = world
         self.admin = Admin(world, clock)
+        self.caller = Caller(world)
+        """Posts callbacks to ``world.callback_url``."""
         self.base_url = ""
         self._api = FakeApi(world, clock=clock, memories=memories)
         self._clock = clock

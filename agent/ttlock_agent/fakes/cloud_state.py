@@ -219,7 +219,8 @@ class World(_State, kw_only=True):
     """Everything the fake knows.
 
     ``clock_shift_s`` is the server's time against true time; ``monthly_quota`` and
-    ``calls_per_minute`` are off when None; ``calls`` counts every call by path.
+    ``calls_per_minute`` are off when None; ``calls`` counts every call by path. Callbacks go to
+    ``callback_url``, where there is one; those not answered ``success`` count as refused.
     """
 
     region: str = "eu"
@@ -236,6 +237,9 @@ class World(_State, kw_only=True):
     faults: list[Fault] = []
     tokens: list[IssuedToken] = []
     calls: dict[str, int] = {}
+    callback_url: str | None = None
+    callbacks: int = 0
+    callbacks_refused: int = 0
     quota_month: str = ""
     quota_spent: int = 0
     minute_at: datetime | None = None

@@ -15,6 +15,7 @@ from .backup import (
     Passphrase,
     passphrase_of,
 )
+from .gateway import GatewayReport, GatewayState
 from .parse import (
     MAX_PAYLOAD_BYTES,
     ParsedRequest,
@@ -58,6 +59,8 @@ __all__ = [
     "BackupVerify",
     "ClockRead",
     "ClockSync",
+    "GatewayReport",
+    "GatewayState",
     "JobCancel",
     "JobGet",
     "JobList",

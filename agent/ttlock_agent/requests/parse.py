@@ -34,6 +34,8 @@ MAX_PAYLOAD_BYTES: Final = 64 * 1024
 """A full lock's set of passcodes with all that can be said of each; a single one is under 1 KiB."""
 
 
+_SETS: Final = frozenset({"passcodes", "passcodes_listed"})
+
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -248,7 +250,7 @@ def _build(kind: type[S], raw: dict[str, Any]) -> S:
 
 
 def _convert(name: str, expected: Any, raw: object) -> object:
-    if name == "passcodes" and isinstance(raw, list) and len(raw) <= MAX_SET:
+    if name in _SETS and isinstance(raw, list) and len(raw) <= MAX_SET:
         # One by one, so that a message can say which.
         return tuple(_entry(f"{name}[{number}]", entry) for number, entry in enumerate(raw))
     try:

@@ -1,22 +1,26 @@
-"""Builds the gateway watch from the configuration; imported only where a cloud is configured."""
+"""Builds the gateway watch from the configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ttlock_agent.clock import Clock
-from ttlock_agent.cloud.client import open_cloud
-from ttlock_agent.cloud.quota import QuotaBudget
-from ttlock_agent.cloud.token import CloudAccount
-from ttlock_agent.config import CloudConfig, LockConfig
+from ttlock_agent.config import CallbackConfig, CloudConfig, Config
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.mqtt.topics import Topics
 from ttlock_agent.vault import Vault
-from ttlock_agent.watch.watch import GatewayWatch, Patience, WatchedLock
+from ttlock_agent.watch.judgement import WatchedLock
+from ttlock_agent.watch.watch import GatewayWatch
+
+if TYPE_CHECKING:
+    from ttlock_agent.cloud.client import CloudClient
+
+# HTTP client and server are imported where they are used: an agent without a cloud loads neither.
 
 _ACCESS: Final = "cloud-access"
 _CALLS: Final = "cloud-calls"
@@ -38,9 +42,17 @@ class _SealedState:
         await self._journal.put_secret(self._name, value)
 
 
+@dataclass(slots=True, kw_only=True)
+class Watching:
+    """The watch, and what feeds it; ``owners`` are to be run beside it."""
+
+    watch: GatewayWatch
+    cloud: CloudClient | None = None
+    owners: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)
+
+
 async def start_watch(
-    cloud: CloudConfig,
-    locks: tuple[LockConfig, ...],
+    config: Config,
     *,
     stack: AsyncExitStack,
     vault: Vault,
@@ -49,11 +61,52 @@ async def start_watch(
     topics: Topics,
     clock: Clock,
     register_secret: Callable[[str], None],
-) -> GatewayWatch:
-    """Return the watch over all locks that have an id in the cloud; ``stack`` closes it.
+) -> Watching:
+    """Return the watch over all locks; ``stack`` closes what it opens.
 
-    Raises ``ConfigError`` for secrets that cannot be read.
+    Raises ``ConfigError`` for secrets that cannot be read, and a port that is taken.
     """
+    watch = GatewayWatch(
+        [
+            WatchedLock(
+                id=lock.id,
+                cloud_id=lock.cloud_lock_id,
+                grace=timedelta(
+                    seconds=config.watch.grace_s
+                    if lock.gateway_grace_s is None
+                    else lock.gateway_grace_s
+                ),
+            )
+            for lock in config.locks
+        ],
+        quiet=timedelta(seconds=config.watch.quiet_s),
+        reads_cloud=config.cloud is not None,
+        journal=journal,
+        intake=intake,
+        topics=topics,
+        clock=clock,
+        keyed_hash=lambda content: vault.keyed_hash("cloud-entry", content),
+    )
+    watching = Watching(watch=watch)
+    if config.cloud is not None:
+        watching.cloud = await _open_cloud(config.cloud, stack, journal, clock, register_secret)
+        watching.owners.append(_eye(config, config.cloud, watching, journal, clock))
+    if config.watch.callbacks is not None:
+        await _serve_callbacks(config.watch.callbacks, watch, stack, register_secret)
+    return watching
+
+
+async def _open_cloud(
+    cloud: CloudConfig,
+    stack: AsyncExitStack,
+    journal: Journal,
+    clock: Clock,
+    register_secret: Callable[[str], None],
+) -> CloudClient:
+    from ttlock_agent.cloud.client import open_cloud  # noqa: PLC0415
+    from ttlock_agent.cloud.quota import QuotaBudget  # noqa: PLC0415
+    from ttlock_agent.cloud.token import CloudAccount  # noqa: PLC0415
+
     account = CloudAccount(
         client_id=cloud.client_id,
         client_secret=cloud.client_secret.resolve(),
@@ -62,7 +115,7 @@ async def start_watch(
     )
     for secret in (account.client_secret, account.password_md5):
         register_secret(secret)
-    client = await stack.enter_async_context(
+    return await stack.enter_async_context(
         open_cloud(
             base_url=cloud.base_url,
             account=account,
@@ -73,20 +126,50 @@ async def start_watch(
             ),
         )
     )
-    return GatewayWatch(
+
+
+def _eye(
+    config: Config,
+    cloud: CloudConfig,
+    watching: Watching,
+    journal: Journal,
+    clock: Clock,
+) -> Callable[[], Coroutine[Any, Any, None]]:
+    from ttlock_agent.watch.cloud_eye import CloudEye, CloudLock, tell_nothing  # noqa: PLC0415
+    from ttlock_agent.watch.teller import Teller  # noqa: PLC0415
+
+    client, watch = watching.cloud, watching.watch
+    assert client is not None, "the eye comes with a cloud"
+    return CloudEye(
         client,
         [
-            WatchedLock(id=lock.id, cloud_id=lock.cloud_lock_id)
-            for lock in locks
+            CloudLock(id=lock.id, cloud_id=lock.cloud_lock_id)
+            for lock in config.locks
             if lock.cloud_lock_id is not None
         ],
-        Patience(
-            poll_interval_s=cloud.poll_interval_s,
-            grace=timedelta(seconds=cloud.grace_s),
-        ),
+        watch,
+        poll_interval_s=cloud.poll_interval_s,
+        probes_per_day=config.watch.probes_per_day,
         journal=journal,
-        intake=intake,
-        topics=topics,
         clock=clock,
-        keyed_hash=lambda content: vault.keyed_hash("cloud-entry", content),
+        tell=Teller(client, watch, journal, clock).tell if cloud.tell_passcodes else tell_nothing,
+    ).run
+
+
+async def _serve_callbacks(
+    config: CallbackConfig,
+    watch: GatewayWatch,
+    stack: AsyncExitStack,
+    register_secret: Callable[[str], None],
+) -> None:
+    from ttlock_agent.watch.callbacks import (  # noqa: PLC0415
+        Callbacks,
+        checked_path,
+        serve_callbacks,
     )
+
+    path = checked_path(config.path.resolve())
+    register_secret(path)
+    callbacks = Callbacks(watch, path)
+    watch.show_figures(callbacks.figures)
+    await stack.enter_async_context(serve_callbacks(callbacks, host=config.host, port=config.port))

@@ -1,351 +1,358 @@
 """Watches the cloud's claims, and stands in for the gateway where they do not hold.
 
-It keeps nothing of its own: each look asks for the same jobs under the same ids, which the journal
-makes only once, so that a restart forgets nothing and repeats nothing.
+What it knows of each lock stands in the journal, and so do the jobs it asks for, under ids that
+make each only once: a restart forgets nothing and repeats nothing. Where the claims come from is no
+matter: the cloud itself (``cloud_eye``), its callbacks, or reports of other systems.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import msgspec
 import structlog
 
 from ttlock_agent.clock import Clock
-from ttlock_agent.cloud.client import CloudClient
-from ttlock_agent.cloud.models import (
-    CloudPasscode,
-    Gateway,
-    LockGateway,
-    PasscodeKind,
-    PasscodeStatus,
-)
-from ttlock_agent.errors import CloudError, JobRejected, JournalError
+from ttlock_agent.cloud.models import LockRecord
+from ttlock_agent.errors import CloudError, JobRejected, JournalError, Rejection
 from ttlock_agent.jobs.intake import Intake
-from ttlock_agent.jobs.memory import CLOCK
-from ttlock_agent.jobs.model import Job, JobState, WantedPasscode
+from ttlock_agent.jobs.model import Job, JobState
 from ttlock_agent.jobs.radio import JOURNAL_PAUSE_S
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.waiting import Alarm
 from ttlock_agent.mqtt.topics import Topics
-from ttlock_agent.publication import Publication
-from ttlock_agent.requests import ParsedRequest, Passcode, PasscodeAdd
-from ttlock_agent.requests import PasscodeKind as WantedKind
-from ttlock_agent.requests.structs import MAX_LABEL
-from ttlock_agent.validation import BadValue
-from ttlock_agent.watch.verdict import Evidence, GatewayView, Verdict, judge, sentence
+from ttlock_agent.requests import GatewayReport, ParsedRequest, refuse_late
+from ttlock_agent.watch.book import Book, Claim, Outcome, SealedBook
+from ttlock_agent.watch.claims import KeyedHash, of_report, view_of_report
+from ttlock_agent.watch.door import Door
+from ttlock_agent.watch.judgement import Judgement, View, WatchedLock, trouble_body
+from ttlock_agent.watch.takeover import Takeover, belongs_to_others
+from ttlock_agent.watch.verdict import (
+    TAKEN_OVER,
+    GatewayView,
+)
 
 log = structlog.get_logger()
 
-SOURCE: Final = "takeover"
-_CUSTOM_KINDS: Final = {
-    PasscodeKind.PERMANENT: WantedKind.PERMANENT,
-    PasscodeKind.PERIOD: WantedKind.PERIOD,
-}
-_SHOULD_BE_HELD: Final = frozenset({PasscodeStatus.NORMAL, PasscodeStatus.ADDING})
-_ASK_AGAIN: Final = frozenset({JobState.EXPIRED, JobState.OUTCOME_UNKNOWN})
-"""Ends after which a new job may do better; refusals by the lock are final."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WatchedLock:
-    """One lock, under its own id and the cloud's."""
-
-    id: str
-    cloud_id: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How often to look, and how long a gateway may take."""
-
-    poll_interval_s: float
-    grace: timedelta
-
-
-@dataclass(slots=True, kw_only=True)
-class _View:
-    """What the cloud said of one lock, and what became of the jobs that this led to."""
-
-    lock: WatchedLock
-    listed: list[CloudPasscode] = field(default_factory=list)
-    gateways: list[GatewayView] = field(default_factory=list)
-    looked_at: datetime
-    first_seen: dict[str, datetime] = field(default_factory=dict)
-    was_there: dict[str, bool] = field(default_factory=dict)
-    """By job: whether the lock held the passcode before the agent did anything."""
-    finished: dict[str, Job] = field(default_factory=dict)
-    """By entry: jobs that are over for good."""
-    refused: set[str] = field(default_factory=set)
-    """Entries of which the agent can make no job."""
-    shown: str = ""
+SHORT_GRACE: Final = timedelta(seconds=30)
+"""While the agent does the gateway's work. A gateway that is mended needs ten seconds, and whoever
+booked may be on the way already."""
 
 
 class GatewayWatch:
-    """Looks at each lock's list in the cloud, again and again."""
+    """Follows each lock's claims, from whoever makes them."""
 
     def __init__(
         self,
-        cloud: CloudClient,
         locks: Sequence[WatchedLock],
-        patience: Patience,
         *,
+        quiet: timedelta,
+        reads_cloud: bool,
         journal: Journal,
         intake: Intake,
         topics: Topics,
         clock: Clock,
-        keyed_hash: Callable[[bytes], bytes],
+        keyed_hash: KeyedHash,
     ) -> None:
-        self._cloud = cloud
-        self._locks = locks
-        self._patience = patience
+        """``quiet`` is how long a lock is left alone after each visit, for others' radio."""
+        self._quiet = quiet
+        self._reads_cloud = reads_cloud
         self._journal = journal
-        self._intake = intake
-        self._topics = topics
         self._clock = clock
         self._keyed_hash = keyed_hash
-        self._views: dict[str, _View] = {}
+        self._takeover = Takeover(journal, intake, clock)
+        self._door = Door(journal, self._takeover, clock)
+        self._judgement = Judgement(journal, topics, clock, self._takeover)
+        self._views = {
+            lock.id: View(lock=lock, sealed=SealedBook(journal, lock.id)) for lock in locks
+        }
+        self._turn = asyncio.Lock()
+        self._alarm: Alarm | None = None
+        self._is_loaded = False
+        self._figures: list[Callable[[], dict[str, Any]]] = []
         self.trouble: CloudError | None = None
-        """What kept the last look from succeeding."""
+        """What keeps the cloud from being read."""
+
+    # What others ask.
 
     @property
-    def cloud(self) -> CloudClient:
-        """The account that is watched."""
-        return self._cloud
+    def keyed_hash(self) -> KeyedHash:
+        """Names contents without telling them."""
+        return self._keyed_hash
 
-    async def run(self, news: asyncio.Event) -> None:
-        """Serve until cancelled; ``news`` is set whenever jobs have moved on.
-
-        Trouble with the cloud is named and waited out.
-        """
-        alarm = Alarm(self._clock, news)
-        next_look_s = self._clock.monotonic()
-        while True:
-            try:
-                if self._clock.monotonic() >= next_look_s:
-                    next_look_s = self._clock.monotonic() + self._patience.poll_interval_s
-                    await self._try_to_look()
-                grace_ends_at = await self.follow()
-            except JournalError as error:
-                log.error("journal_unusable", code=error.code, hint=error.hint)  # noqa: TRY400
-                await self._clock.sleep(JOURNAL_PAUSE_S)
-                continue
-            pause = timedelta(seconds=next_look_s - self._clock.monotonic())
-            next_look_at = self._clock.now() + pause
-            await alarm.wait_until(min(next_look_at, grace_ends_at or next_look_at))
+    def show_figures(self, figures: Callable[[], dict[str, Any]]) -> None:
+        """Add ``figures``, such as calls spent, to what a status says."""
+        self._figures.append(figures)
 
     def vitals(self) -> dict[str, Any]:
         """Return how the watch is doing, for a status."""
-        return {
-            "is_watched": True,
-            "error": None if self.trouble is None else self.trouble.message,
-            "verdicts": {name: view.shown for name, view in self._views.items()},
+        troubles = {
+            name: view.trouble.message for name, view in self._views.items() if view.trouble
         }
+        vitals = {
+            "is_watched": self._reads_cloud,
+            "error": None if self.trouble is None else self.trouble.message,
+            "trouble": trouble_body(self.trouble),
+            "lock_errors": troubles,
+            "verdicts": {name: view.words for name, view in self._views.items() if view.words},
+        }
+        for figures in self._figures:
+            vitals |= figures()
+        return vitals
+
+    async def answer(self, request: ParsedRequest) -> dict[str, Any] | None:
+        """Take a report and return the answer; ``None`` for a request that is for somebody else.
+
+        Raises ``JobRejected``.
+        """
+        if not isinstance(request.params, GatewayReport):
+            return None
+        refuse_late(request, self._clock.now())
+        report = request.params
+        if report.passcodes_listed is not None:
+            self._refuse_list(report)
+        async with self._turn:
+            await self._load()
+            view = self._views[report.lock]
+            await self._take_report(view, report)
+            await self._follow(view)
+            self._nudge()
+            book = view.book
+        return {"verdict": book.standing.verdict.value, "sentence": view.words}
+
+    # What others tell.
 
     def found(self, lock: str, findings: Mapping[str, bool]) -> None:
         """Note what the first reading of a lock says of each job."""
         if lock in self._views:
-            self._views[lock].was_there |= findings
+            self._views[lock].findings |= findings
 
-    async def _try_to_look(self) -> None:
-        try:
-            await self.look()
-            self.trouble = None
-        except CloudError as error:
-            self.trouble = error
-            log.warning("cloud_unusable", code=error.code, reason=error.message)
+    def visited(self, lock: str) -> None:
+        """Note that a visit has ended."""
+        if lock in self._views:
+            self._views[lock].visited_at_s = self._clock.monotonic()
 
-    async def look(self) -> None:
-        """Ask the cloud about every lock once; raises ``CloudError``."""
-        all_gateways = {gateway.gateway_id: gateway for gateway in await self._cloud.gateways()}
-        for lock in self._locks:
-            view = self._views.setdefault(lock.id, _View(lock=lock, looked_at=self._clock.now()))
-            view.listed = [
-                passcode
-                for passcode in await self._cloud.list_passcodes(lock.cloud_id)
-                if self._should_be_held(passcode)
-            ]
-            near = await self._cloud.gateways_of_lock(lock.cloud_id)
-            view.gateways = [_near(gateway, all_gateways) for gateway in near] or [
-                # The cloud has forgotten which of them it was.
-                GatewayView(name=gateway.name, is_online=gateway.is_online)
-                for gateway in all_gateways.values()
-            ]
-            view.looked_at = self._clock.now()
+    def quiet_for_s(self, lock: str) -> float:
+        """How long the lock is still to be left to others."""
+        visited_at_s = self._views[lock].visited_at_s
+        if visited_at_s is None:
+            return 0.0
+        return max(0.0, visited_at_s + self._quiet.total_seconds() - self._clock.monotonic())
+
+    async def book(self, lock: str) -> Book:
+        """Return what is known of a lock, to be read only."""
+        async with self._turn:
+            await self._load()
+            return self._views[lock].book
+
+    async def put(self, lock: str, change: Callable[[Book], None]) -> None:
+        """Change what is known of a lock, keep it, and draw the conclusions."""
+        async with self._turn:
+            await self._load()
+            view = self._views[lock]
+            change(view.book)
+            await self._follow(view)
+
+    async def put_trouble(self, error: CloudError | None, *, lock: str | None = None) -> None:
+        """Name what keeps the cloud from being read, for one lock or for all."""
+        async with self._turn:
+            await self._load()
+            if lock is None:
+                self.trouble = error
+            else:
+                self._views[lock].trouble = error
+            for view in self._views.values():
+                if view.lock.cloud_id is not None and lock in (None, view.lock.id):
+                    await self._follow(view)
+
+    async def put_list(
+        self,
+        lock: str,
+        claims: Sequence[Claim],
+        listed: frozenset[str],
+        gateways: Sequence[GatewayView],
+    ) -> bool:
+        """Take a complete list of the cloud; return whether it is to be read again soon.
+
+        ``listed`` are the digits of all its entries, also those that make no claim.
+        """
+        now = self._clock.now()
+        async with self._turn:
+            await self._load()
+            view = self._views[lock]
+            view.trouble = None
+            view.book.put_gateways(gateways, now)
+            view.book.put_claims(claims, now)
+            await self._remove_vanished(view, listed)
+            await self._follow(view)
+            self._nudge()
+            return any(each.reads == 1 for each in view.book.vanished.values())
+
+    async def put_gateway_state(
+        self, gateway_id: int | None, name: str, *, is_online: bool
+    ) -> None:
+        """Take what a callback says of a gateway, for each lock that it serves."""
+        now = self._clock.now()
+        async with self._turn:
+            await self._load()
+            for view in self._views.values():
+                views = [
+                    replace(each, is_online=is_online)
+                    if _is_same_gateway(each, gateway_id, name)
+                    else each
+                    for each in view.book.gateways
+                ]
+                if tuple(views) != view.book.gateways:
+                    view.book.put_gateways(views, now)
+                    await self._follow(view)
+
+    async def put_records(self, cloud_id: int, records: Sequence[LockRecord]) -> None:
+        """Take records of a lock's log from a callback: evidence, and a guest at the door."""
+        view = next((v for v in self._views.values() if v.lock.cloud_id == cloud_id), None)
+        if view is None:
+            return
+        async with self._turn:
+            await self._load()
+            at_the_door = await self._door.take(view.lock.id, view.book, records)
+            await self._follow(view, at_the_door)
+            self._nudge()
+
+    # The work.
+
+    async def run(self, news: asyncio.Event) -> None:
+        """Serve until cancelled; ``news`` is set whenever jobs have moved on."""
+        self._alarm = alarm = Alarm(self._clock, news)
+        while True:
+            try:
+                next_at = await self.follow()
+            except JournalError as error:
+                log.error("journal_unusable", code=error.code, hint=error.hint)  # noqa: TRY400
+                await self._clock.sleep(JOURNAL_PAUSE_S)
+                continue
+            await alarm.wait_until(next_at)
 
     async def follow(self) -> datetime | None:
         """Ask for what the gateways have had time enough to deliver, and publish the verdicts.
 
         Costs no call to the cloud. Returns when the next grace time ends.
         """
+        async with self._turn:
+            await self._load()
+            ends = [await self._follow(view) for view in self._views.values()]
+        return min((end for end in ends if end is not None), default=None)
+
+    def _nudge(self) -> None:
+        """Have the times looked at again: new claims have other grace times."""
+        if self._alarm is not None:
+            self._alarm.ring()
+
+    async def _load(self) -> None:
+        if not self._is_loaded:
+            for view in self._views.values():
+                await view.sealed.load()
+            self._is_loaded = True
+
+    async def _follow(
+        self, view: View, at_the_door: frozenset[str] = frozenset()
+    ) -> datetime | None:
+        now = self._clock.now()
+        book = view.book
+        book.drop_over(now)
+        wishes = {wish.digits: wish for wish in await self._journal.wanted(view.lock.id)}
+        due: list[Claim] = []
         ends: list[datetime] = []
-        for view in self._views.values():
-            wishes = {wish.digits: wish for wish in await self._journal.wanted(view.lock.id)}
-            jobs: list[Job] = []
-            for passcode in view.listed:
-                name = self._name(passcode)
-                ends_at = self._grace_ends_at(view, name, passcode)
-                if ends_at > self._clock.now():
-                    ends.append(ends_at)
-                    continue
-                job = await self._job(view, name, passcode, wishes.get(passcode.digits))
-                if job is not None and job.state is not JobState.CANCELLED:
-                    jobs.append(job)
-            if jobs:
-                await self._show(view, jobs)
+        for claim in book.claims:
+            wish = wishes.get(claim.digits)
+            if belongs_to_others(wish):
+                continue
+            is_guest = claim.name in at_the_door
+            due_at = self._due_at(view, claim)
+            if due_at > now and not is_guest:
+                ends.append(due_at)
+                if claim.name in book.outcomes:  # the lock's log told
+                    due.append(claim)
+                continue
+            job = await self._takeover.deliver(view.lock.id, book, claim, wish, is_guest=is_guest)
+            view.asked.add(claim.name)
+            if job is not None and job.state is not JobState.CANCELLED:
+                due.append(claim)
+                self._note_outcome(view, claim, job)
+        trouble = self._trouble_of(view)
+        await self._judgement.judge(view, due, trouble)
+        await view.sealed.save(now)
+        await self._judgement.show(view, trouble)
         return min(ends, default=None)
 
-    def _should_be_held(self, passcode: CloudPasscode) -> bool:
-        is_over = passcode.valid_until is not None and passcode.valid_until <= self._clock.now()
-        return (
-            passcode.is_custom is True
-            and passcode.kind in _CUSTOM_KINDS
-            and passcode.status in _SHOULD_BE_HELD
-            and not is_over
-        )
+    def _due_at(self, view: View, claim: Claim) -> datetime:
+        """When the agent looks for itself.
 
-    def _name(self, passcode: CloudPasscode) -> str:
-        """Name an entry with its content, so that a changed entry is a new wish."""
-        content = (passcode.digits, passcode.cloud_type, passcode.valid_from, passcode.valid_until)
-        digest = self._keyed_hash(msgspec.json.encode(content)).hex()[:12]
-        return f"{_entry_prefix(passcode)}{digest}"
-
-    def _grace_ends_at(self, view: _View, name: str, passcode: CloudPasscode) -> datetime:
-        entry = _entry_prefix(passcode)
-        is_change = any(seen.startswith(entry) and seen != name for seen in view.first_seen)
-        first_seen = view.first_seen.setdefault(name, self._clock.now())
-        if is_change or passcode.sent_at is None:
-            # ``sent_at`` tells of the entry as it was first.
-            return first_seen + self._patience.grace
-        # The cloud's clock may be ahead of ours; that must not stretch the grace.
-        return min(passcode.sent_at, first_seen) + self._patience.grace
-
-    async def _job(
-        self, view: _View, name: str, passcode: CloudPasscode, wish: WantedPasscode | None
-    ) -> Job | None:
-        """Return the job that sees to an entry, making it if there is none."""
-        finished = view.finished.get(name)
-        if finished is not None and not await self._is_overtaken(finished, wish):
-            return finished
-        attempt = 1
-        while True:
-            request_id = name if attempt == 1 else f"{name}-{attempt}"
-            job = await self._journal.job_by_request(request_id)
-            if job is None:
-                job = await self._ask(view, request_id, passcode)
-            if job is None or not (job.state in _ASK_AGAIN or await self._is_overtaken(job, wish)):
-                break
-            attempt += 1
-        if job is not None and job.is_final:
-            view.finished[name] = job
-        return job
-
-    async def _is_overtaken(self, job: Job, wish: WantedPasscode | None) -> bool:
-        """Whether the entry was changed since, the lock with it, and the entry changed back."""
-        if job.state is not JobState.PROVED or wish is None or wish.job_id in (None, job.id):
-            return False
-        assert wish.job_id is not None
-        other = await self._journal.job(wish.job_id)
-        return other is not None and other.source == SOURCE
-
-    async def _ask(self, view: _View, request_id: str, passcode: CloudPasscode) -> Job | None:
-        try:
-            request = _request(request_id, view.lock.id, passcode)
-            return await self._intake.take(request, source=SOURCE)
-        except (BadValue, JobRejected) as error:
-            if request_id not in view.refused:
-                view.refused.add(request_id)
-                reason = error.message
-                log.warning("cloud_entry_refused", entry=passcode.passcode_id, reason=reason)
-            return None
-
-    async def _show(self, view: _View, jobs: Sequence[Job]) -> None:
-        was_there = [self._was_there(view, job) for job in jobs]
-        clock = await self._journal.last_known(view.lock.id, CLOCK)
-        evidence = Evidence(
-            listed=len(jobs),
-            delivered=was_there.count(True),
-            missing=was_there.count(False),
-            gateways=view.gateways,
-            as_of=view.looked_at,
-            clock_error_s=None if clock is None else clock.value["clock_error_before_s"],
-        )
-        verdict = judge(evidence)
-        words = sentence(verdict, evidence)
-        if words == view.shown:
-            return
-        view.shown = words
-        log.info("gateway_verdict", lock=view.lock.id, verdict=verdict.value, why=words)
-        body = msgspec.json.encode(_body(verdict, words, evidence))
-        topic = self._topics.lock_gateway(view.lock.id)
-        await self._journal.post([Publication(topic, body, retain=True)])
+        A passcode that was asked for already is not put off: its job is looked up, not made.
+        """
+        grace = view.lock.grace
+        if view.book.standing.verdict in TAKEN_OVER:
+            grace = min(grace, SHORT_GRACE)
+        due_at = claim.listed_at + grace
+        quiet_s = self.quiet_for_s(view.lock.id)
+        if claim.name not in view.asked and quiet_s > 0:
+            return max(due_at, self._clock.now() + timedelta(seconds=quiet_s))
+        return due_at
 
     @staticmethod
-    def _was_there(view: _View, job: Job) -> bool | None:
-        if job.state is JobState.PROVED and job.result is not None:
-            return bool(job.result["was_there"])
-        if job.state is JobState.FAILED:
-            return False
-        return view.was_there.get(job.id)
+    def _note_outcome(view: View, claim: Claim, job: Job) -> None:
+        known = view.book.outcomes.get(claim.name)
+        if known is not None and known.job == job.id:
+            return
+        was_there = _was_there(view, job)
+        if was_there is not None:
+            view.book.outcomes[claim.name] = Outcome(
+                job=job.id, was_there=was_there, found_at=job.updated_at
+            )
+
+    def _trouble_of(self, view: View) -> CloudError | None:
+        return None if view.lock.cloud_id is None else self.trouble or view.trouble
+
+    def _refuse_list(self, report: GatewayReport) -> None:
+        if self._reads_cloud and self._views[report.lock].lock.cloud_id is not None:
+            raise JobRejected(
+                "The agent reads this lock's list from the cloud itself.",
+                reason=Rejection.CONFLICT,
+                hint="Report the gateway alone, or take `cloud_lock_id` out of the configuration.",
+            )
+        digits = [entry.passcode.digits for entry in report.passcodes_listed or ()]
+        if len(set(digits)) < len(digits):
+            raise JobRejected(
+                "Two entries of `passcodes_listed` have the same digits.",
+                reason=Rejection.DUPLICATE,
+                hint="A lock holds each passcode once: keep one of them.",
+            )
+
+    async def _take_report(self, view: View, report: GatewayReport) -> None:
+        now, new = self._clock.now(), view_of_report(report.gateway)
+        others = [each for each in view.book.gateways if each.name != new.name]
+        view.book.put_gateways([*others, new], now)
+        if report.passcodes_listed is None:
+            return
+        view.book.put_claims(of_report(report.passcodes_listed, now, self._keyed_hash), now)
+        listed = frozenset(entry.passcode.digits for entry in report.passcodes_listed)
+        await self._remove_vanished(view, listed)
+
+    async def _remove_vanished(self, view: View, listed: frozenset[str]) -> None:
+        wishes = await self._journal.wanted(view.lock.id)
+        await self._takeover.remove_vanished(view.lock.id, view.book, listed, wishes)
 
 
-def _entry_prefix(passcode: CloudPasscode) -> str:
-    return f"cloud-{passcode.passcode_id}-"
+def _was_there(view: View, job: Job) -> bool | None:
+    if job.state is JobState.PROVED and job.result is not None:
+        return bool(job.result["was_there"])
+    if job.state is JobState.FAILED:
+        return False
+    return view.findings.get(job.id)
 
 
-def _near(gateway: LockGateway, all_gateways: Mapping[int, Gateway]) -> GatewayView:
-    known = all_gateways.get(gateway.gateway_id)
-    return GatewayView(
-        name=gateway.name,
-        is_online=known is not None and known.is_online,
-        heard_lock_at=gateway.rssi_updated_at,
-        rssi_dbm=gateway.rssi_dbm,
-    )
-
-
-def _request(request_id: str, lock: str, passcode: CloudPasscode) -> ParsedRequest:
-    kind = _CUSTOM_KINDS[passcode.kind]
-    is_period = kind is WantedKind.PERIOD
-    # Names are people's; some name a passcode by its digits.
-    label = passcode.name.replace(passcode.digits, "***")[:MAX_LABEL]
-    params = PasscodeAdd(
-        id=request_id,
-        lock=lock,
-        passcode=Passcode(passcode.digits),
-        label=label,
-        given_kind=kind,
-        valid_from=_whole_minute(passcode.valid_from) if is_period else None,
-        valid_until=_whole_minute(passcode.valid_until) if is_period else None,
-    )
-    return ParsedRequest(request_id, "passcode.add", params)
-
-
-def _whole_minute(at: datetime | None) -> datetime | None:
-    return None if at is None else at.replace(second=0, microsecond=0)
-
-
-def _body(verdict: Verdict, words: str, evidence: Evidence) -> dict[str, Any]:
-    return {
-        "verdict": verdict.value,
-        "sentence": words,
-        "as_of": evidence.as_of.isoformat(timespec="seconds"),
-        "listed": evidence.listed,
-        "delivered": evidence.delivered,
-        "missing": evidence.missing,
-        "clock_error_s": evidence.clock_error_s,
-        "gateways": [
-            {
-                "name": gateway.name,
-                "is_online": gateway.is_online,
-                "heard_lock_at": None
-                if gateway.heard_lock_at is None
-                else gateway.heard_lock_at.isoformat(timespec="seconds"),
-                "rssi_dbm": gateway.rssi_dbm,
-            }
-            for gateway in evidence.gateways
-        ],
-    }
+def _is_same_gateway(view: GatewayView, gateway_id: int | None, name: str) -> bool:
+    if view.gateway_id is not None and gateway_id is not None:
+        return view.gateway_id == gateway_id
+    return view.name == name
