@@ -7,12 +7,19 @@ the committed corpus runs as an ordinary test.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from ttlock_protocol import advertisement, keyfiles, masking
-from ttlock_protocol.cipher import encrypt
-from ttlock_protocol.errors import DecodeError, LocalProtocolError, RemoteProtocolError
+from ttlock_protocol.cipher import DEFAULT_KEY, encrypt
+from ttlock_protocol.errors import (
+    CommandRefused,
+    DecodeError,
+    LocalProtocolError,
+    RemoteProtocolError,
+)
 from ttlock_protocol.frame import Frame, FrameDecoder, LegacyFrame, Version, encode_frame
 from ttlock_protocol.keys import LockKeys
 from ttlock_protocol.message import (
@@ -23,10 +30,30 @@ from ttlock_protocol.message import (
     decode_request,
     requests,
 )
-from ttlock_protocol.messages.operate import OperationPush
-from ttlock_protocol.procedures import authenticate_admin
+from ttlock_protocol.messages.operate import GetFeatures, GetState, OperationPush
+from ttlock_protocol.messages.settings import GetAutoLock, GetSound, GetSwitches
+from ttlock_protocol.procedures import (
+    LinkDropped,
+    Procedure,
+    ask,
+    authenticate_admin,
+    list_cards,
+    list_fingerprints,
+    list_passage_entries,
+    list_passcodes,
+    read_device_info,
+    read_log,
+    unlock,
+)
 from ttlock_protocol.session import Damaged, Failed, Push, Replied, Session, Stray
-from ttlock_protocol.virtual import VirtualLock, new_lock
+from ttlock_protocol.virtual import (
+    NotConnectable,
+    StateError,
+    VirtualLock,
+    dump_memory,
+    load_memory,
+    new_lock,
+)
 from ttlock_protocol.virtual.central import Central
 
 KEY: Final = bytes.fromhex("a1b2c3d4e5f60718293a4b5c6d7e8f90")
@@ -40,6 +67,19 @@ REQUESTS: Final[list[type[Request[Any]]]] = [
 RESPONSES: Final[list[type[Response]]] = sorted(
     {kind.response_type for kind in REQUESTS} | {OperationPush}, key=lambda kind: kind.__name__
 )
+
+
+QUESTIONS: Final[tuple[Callable[[], Procedure[Any]], ...]] = (
+    lambda: authenticate_admin(KEYS),
+    list_passcodes,
+    list_cards,
+    list_fingerprints,
+    list_passage_entries,
+    lambda: read_device_info(has_nb_iot=True),
+    lambda: read_log(cursor=0, limit=500),
+    *(partial(ask, kind()) for kind in (GetFeatures, GetState, GetSound, GetAutoLock, GetSwitches)),
+)
+"""All that a lock tells about itself."""
 
 
 def _records(data: bytes) -> Iterator[bytes]:
@@ -172,6 +212,27 @@ def virtual_lock(data: bytes) -> None:
     lock.tick(now + timedelta(hours=1))
 
 
+def states(data: bytes) -> None:
+    """A state that somebody edited: refused, or the state of a lock that works."""
+    try:
+        memory = load_memory(data.decode(errors="replace"))
+    except StateError:
+        return
+    assert load_memory(dump_memory(memory)) == memory
+    lock = VirtualLock(memory, entropy=bytes)
+    lock.tick(NOW)
+    lock.type_code("135790", NOW)
+    lock.advertisement(NOW)
+    lock.next_event_at(NOW)
+    owner = memory.administrator
+    with suppress(NotConnectable):
+        central = Central(lock, key=owner.aes_key if owner else DEFAULT_KEY, clock=lambda: NOW)
+        for ask_for in (*QUESTIONS, lambda: unlock(KEYS, unique_id=1)):
+            with suppress(CommandRefused, LinkDropped):
+                central.run(ask_for())
+    lock.tick(NOW + timedelta(hours=1))
+
+
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     target.__name__: target
     for target in (
@@ -184,5 +245,6 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         key_files,
         masks,
         virtual_lock,
+        states,
     )
 }

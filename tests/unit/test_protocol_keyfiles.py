@@ -192,8 +192,16 @@ def test_an_ekey_has_its_validity() -> None:
     found = only(from_json(TTLOCK_BLE))
     assert found.valid_from == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
     assert found.valid_until is None
+    assert found.limited_until is None
     assert found.keys.user_id == 12345678
     assert found.features == FeatureSet(0xFFFFFFFF)
+
+
+def test_only_a_guests_keys_have_an_end() -> None:
+    guest = {"aesKeyStr": AES, "lockKey": "7", "endDate": 1700000000000}
+    end = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+    assert only(from_json(guest)).limited_until == end
+    assert only(from_json(guest | {"adminPwd": "9"})).limited_until is None
 
 
 def test_missing_items_say_what_they_forbid() -> None:
