@@ -23,6 +23,7 @@ from ttlock_protocol.message import (
 )
 from ttlock_protocol.wire import DATE5, U8, U16, Enum8, Reader
 
+from .changes import Changed, ChangeRequest
 from .learning import WINDOW_BYTES, LearnStatus, WindowRecords, is_done
 from .pages import Page, PageRequest, Unreadable
 
@@ -176,24 +177,15 @@ class AddCard(Request[CardLearning]):
 
 
 @response(Opcode.CARDS)
-class CardsChanged(Response):
+class CardsChanged(Changed):
     """The lock did it; ``operation`` echoes which of the operations."""
 
     battery_percent: int = field(U8)
     operation: int = field(U8)
 
 
-class _CardRequest(Request[CardsChanged]):
-    __slots__ = ()
-    operation: int
-
-    def accepts(self, response: Response, previous: Response | None) -> bool:
-        """Whether it answers this operation and not an earlier one of the same command."""
-        return isinstance(response, CardsChanged) and response.operation == self.operation
-
-
 @request(Opcode.CARDS, auth=Auth.ADMIN, is_repeatable=True)
-class DeleteCard(_CardRequest):
+class DeleteCard(ChangeRequest[CardsChanged]):
     """Remove one card; an unknown one is refused as ``CARD_NOT_FOUND``."""
 
     operation: int = const(3)
@@ -201,14 +193,14 @@ class DeleteCard(_CardRequest):
 
 
 @request(Opcode.CARDS, auth=Auth.ADMIN, is_repeatable=True)
-class ClearCards(_CardRequest):
+class ClearCards(ChangeRequest[CardsChanged]):
     """Remove every card."""
 
     operation: int = const(4)
 
 
 @request(Opcode.CARDS, auth=Auth.ADMIN, is_repeatable=True)
-class ModifyCard(_CardRequest):
+class ModifyCard(ChangeRequest[CardsChanged]):
     """Change the lock-local validity of a card that the lock holds."""
 
     operation: int = const(5)

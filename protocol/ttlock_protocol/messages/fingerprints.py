@@ -25,6 +25,7 @@ from ttlock_protocol.message import (
 )
 from ttlock_protocol.wire import DATE5, U8, U16, Enum8, Octets, Reader
 
+from .changes import Changed, ChangeRequest
 from .learning import LearnStatus, WindowRecords, is_done
 from .pages import Page, PageRequest, Unreadable
 
@@ -123,24 +124,15 @@ class EnrolFingerprint(Request[FingerprintLearning]):
 
 
 @response(Opcode.FINGERPRINTS)
-class FingerprintsChanged(Response):
+class FingerprintsChanged(Changed):
     """The lock did it; ``operation`` echoes which of the operations."""
 
     battery_percent: int = field(U8)
     operation: int = field(U8)
 
 
-class _FingerprintRequest(Request[FingerprintsChanged]):
-    __slots__ = ()
-    operation: int
-
-    def accepts(self, response: Response, previous: Response | None) -> bool:
-        """Whether it answers this operation and not an earlier one of the same command."""
-        return isinstance(response, FingerprintsChanged) and response.operation == self.operation
-
-
 @request(Opcode.FINGERPRINTS, auth=Auth.ADMIN, is_repeatable=True)
-class DeleteFingerprint(_FingerprintRequest):
+class DeleteFingerprint(ChangeRequest[FingerprintsChanged]):
     """Remove one; an unknown one is refused as ``FINGERPRINT_NOT_FOUND``."""
 
     operation: int = const(3)
@@ -148,14 +140,14 @@ class DeleteFingerprint(_FingerprintRequest):
 
 
 @request(Opcode.FINGERPRINTS, auth=Auth.ADMIN, is_repeatable=True)
-class ClearFingerprints(_FingerprintRequest):
+class ClearFingerprints(ChangeRequest[FingerprintsChanged]):
     """Remove all."""
 
     operation: int = const(4)
 
 
 @request(Opcode.FINGERPRINTS, auth=Auth.ADMIN, is_repeatable=True)
-class ModifyFingerprint(_FingerprintRequest):
+class ModifyFingerprint(ChangeRequest[FingerprintsChanged]):
     """Change the lock-local validity of a fingerprint that the lock holds."""
 
     operation: int = const(5)

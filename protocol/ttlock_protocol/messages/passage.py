@@ -10,8 +10,6 @@ from ttlock_protocol.errors import DecodeError, OpenIntEnum
 from ttlock_protocol.message import (
     Auth,
     Opcode,
-    Request,
-    Response,
     const,
     field,
     request,
@@ -19,6 +17,7 @@ from ttlock_protocol.message import (
 )
 from ttlock_protocol.wire import TIME, U8, Enum8, Reader
 
+from .changes import Changed, ChangeRequest
 from .pages import Page, PageRequest, Unreadable
 
 PASSAGE_END: Final = 0xFF
@@ -118,24 +117,15 @@ class GetPassageEntries(PageRequest[PassagePage]):
 
 
 @response(Opcode.PASSAGE_MODE)
-class PassageChanged(Response):
+class PassageChanged(Changed):
     """The lock did it; ``operation`` echoes which of the operations."""
 
     battery_percent: int = field(U8)
     operation: int = field(U8)
 
 
-class _PassageRequest(Request[PassageChanged]):
-    __slots__ = ()
-    operation: int
-
-    def accepts(self, response: Response, previous: Response | None) -> bool:
-        """Whether it answers this operation and not an earlier one of the same command."""
-        return isinstance(response, PassageChanged) and response.operation == self.operation
-
-
 @request(Opcode.PASSAGE_MODE, auth=Auth.ADMIN, is_repeatable=False)
-class AddPassageEntry(_PassageRequest):
+class AddPassageEntry(ChangeRequest[PassageChanged]):
     """Add a window; the bolt itself does not move before somebody unlocks."""
 
     operation: int = const(2)
@@ -143,7 +133,7 @@ class AddPassageEntry(_PassageRequest):
 
 
 @request(Opcode.PASSAGE_MODE, auth=Auth.ADMIN, is_repeatable=True)
-class DeletePassageEntry(_PassageRequest):
+class DeletePassageEntry(ChangeRequest[PassageChanged]):
     """Remove a window; ``RECORD_NOT_FOUND`` means that it was gone already.
 
     The times are sent, as one client does; the vendor leaves them out (disagreement D31).
@@ -169,7 +159,7 @@ class DeletePassageEntry(_PassageRequest):
 
 
 @request(Opcode.PASSAGE_MODE, auth=Auth.ADMIN, is_repeatable=True)
-class ClearPassageEntries(_PassageRequest):
+class ClearPassageEntries(ChangeRequest[PassageChanged]):
     """Remove every window."""
 
     operation: int = const(4)

@@ -15,8 +15,6 @@ from ttlock_protocol.errors import LocalProtocolError, OpenIntEnum
 from ttlock_protocol.message import (
     Auth,
     Opcode,
-    Request,
-    Response,
     const,
     field,
     request,
@@ -25,6 +23,7 @@ from ttlock_protocol.message import (
 from ttlock_protocol.wire import DATE5, TEXT, U8, U16, Enum8, Reader
 
 from .auth import PERMANENT_FROM
+from .changes import Changed, ChangeRequest
 from .pages import CountedPage, PageRequest, Unreadable
 
 MIN_DIGITS: Final = 4
@@ -96,31 +95,22 @@ def _is_cyclic(values: Mapping[str, Any]) -> bool:
 
 
 @response(Opcode.PASSCODES)
-class PasscodesChanged(Response):
+class PasscodesChanged(Changed):
     """The lock did it; ``operation`` echoes which of the operations."""
 
     battery_percent: int = field(U8)
     operation: int = field(U8)
 
 
-class _PasscodeRequest(Request[PasscodesChanged]):
-    __slots__ = ()
-    operation: int
-
-    def accepts(self, response: Response, previous: Response | None) -> bool:
-        """Whether it answers this operation and not an earlier one of the same command."""
-        return isinstance(response, PasscodesChanged) and response.operation == self.operation
-
-
 @request(Opcode.PASSCODES, auth=Auth.ADMIN, is_repeatable=True)
-class ClearPasscodes(_PasscodeRequest):
+class ClearPasscodes(ChangeRequest[PasscodesChanged]):
     """Remove every stored passcode; not the administrator's."""
 
     operation: int = const(1)
 
 
 @request(Opcode.PASSCODES, auth=Auth.ADMIN, is_repeatable=False)
-class AddPasscode(_PasscodeRequest):
+class AddPasscode(ChangeRequest[PasscodesChanged]):
     """Add a custom passcode: permanent (start only), one-time (end optional) or period (both).
 
     Cyclic ones cannot be added, only put back with :class:`RecoverPasscode`. The dates are
@@ -144,7 +134,7 @@ class AddPasscode(_PasscodeRequest):
 
 
 @request(Opcode.PASSCODES, auth=Auth.ADMIN, is_repeatable=True)
-class DeletePasscode(_PasscodeRequest):
+class DeletePasscode(ChangeRequest[PasscodesChanged]):
     """Remove one passcode by its current digits; the type is ignored by locks."""
 
     operation: int = const(3)
@@ -153,7 +143,7 @@ class DeletePasscode(_PasscodeRequest):
 
 
 @request(Opcode.PASSCODES, auth=Auth.ADMIN, is_repeatable=False)
-class ModifyPasscode(_PasscodeRequest):
+class ModifyPasscode(ChangeRequest[PasscodesChanged]):
     """Change digits, validity or both of a passcode that the lock holds (feature 7).
 
     Empty ``new_passcode`` keeps the digits, missing dates keep the validity. A cloud-generated
@@ -175,7 +165,7 @@ class ModifyPasscode(_PasscodeRequest):
 
 
 @request(Opcode.PASSCODES, auth=Auth.ADMIN, is_repeatable=False)
-class RecoverPasscode(_PasscodeRequest):
+class RecoverPasscode(ChangeRequest[PasscodesChanged]):
     """Put a passcode back after a reset, of any type, with its current and its original digits."""
 
     operation: int = const(6)
