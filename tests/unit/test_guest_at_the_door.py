@@ -168,6 +168,7 @@ def heard(**flags: bool) -> Advertisement:
         (heard(), heard(has_new_records=True), True),
         (heard(has_new_records=True), heard(has_new_records=True), False),
         (heard(has_new_records=True), heard(has_new_records=True, is_touched=True), True),
+        (heard(is_touched=True), heard(is_touched=True), True),
         (heard(is_touched=True), heard(), False),
         (heard(is_dormant=True), heard(), True),
         (heard(), heard(is_dormant=True), False),
@@ -223,11 +224,10 @@ async def test_listening_goes_on_after_the_adapter_failed(rig: Rig) -> None:
 async def test_typing_is_one_sign(rig: Rig) -> None:
     signs: list[Sign] = []
     watch = DoorWatch(Air(), rig.intake._profiles, clock=ManualClock(), on_sign=signs.append)
-    for at_s in (0.0, 1.0, 2.0, 4.9):
+    for at_s in (0.0, 1.0, 2.0, 2.9):
         watch.saw(sighting(heard(is_touched=True), at_s))
-        watch.saw(sighting(heard(), at_s))
     assert len(signs) == 1
-    watch.saw(sighting(heard(is_touched=True), 5.0))
+    watch.saw(sighting(heard(is_touched=True), 3.0))
     assert len(signs) == 2
     watch.saw(Sighting(address=ADDRESS, rssi_dbm=0, manufacturer_data=b"?", seen_at_monotonic_s=9))
     assert len(signs) == 2

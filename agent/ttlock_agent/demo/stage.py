@@ -26,6 +26,7 @@ from ttlock_agent.cloud.quota import QuotaBudget
 from ttlock_agent.cloud.token import CloudAccount
 from ttlock_agent.demo.broker import BrokerProcess
 from ttlock_agent.demo.processes import run_process, wait_ready
+from ttlock_agent.errors import ConnectFailed
 from ttlock_agent.fakes.cloud_state import (
     Account,
     Fault,
@@ -36,8 +37,11 @@ from ttlock_agent.fakes.cloud_state import (
     World,
 )
 from ttlock_agent.keyring import encode_keys
+from ttlock_agent.link.virtual import VirtualLinkFactory
+from ttlock_agent.lock.visit import LockProfile, visit_lock
 from ttlock_agent.virtual_lock.main import create_state
 from ttlock_protocol.keys import LockKeys
+from ttlock_protocol.messages.passcodes import DeletePasscode
 from ttlock_protocol.virtual import new_lock
 
 LOCK_ID: Final = "front-door"
@@ -58,8 +62,10 @@ _KEYS: Final = LockKeys(
     admin_secret=123456789,
     unlock_key=987654321,
 )
+_APP_TIMEOUT_S: Final = 6.0
 POLL_INTERVAL_S: Final = 1
 GRACE_S: Final = 1
+REPROOF_INTERVAL_S: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +120,26 @@ async def agent_process(stage: Stage) -> AsyncGenerator[None]:
     command = ("-m", "ttlock_agent", "run", "--config", str(stage.agent_config))
     async with run_process(stage.directory, "agent", *command):
         yield
+
+
+async def remove_passcode(stage: Stage, digits: str, clock: Clock) -> None:
+    """Delete a passcode over Bluetooth, behind the agent's back, as the owner's app would."""
+    profile = LockProfile(
+        id="app",
+        address=f"virtual:{stage.lock_socket}",
+        zone=ZONE,
+        keys=_KEYS,
+        clock_tolerance_s=0,
+        response_timeout_s=_APP_TIMEOUT_S,
+    )
+    links = VirtualLinkFactory(stage.directory, clock=clock)
+    while True:
+        try:
+            async with visit_lock(links, profile, clock) as visit:
+                await visit.ask(DeletePasscode(passcode=digits))
+                return
+        except ConnectFailed:
+            continue  # the agent was faster; a phone tries again as well
 
 
 def _started_broker(directory: Path) -> BrokerProcess:
@@ -211,6 +237,7 @@ def _write_config(
                 "time_zone": ZONE.key,
                 "keys": "file:front-door.keys.json",
                 "cloud_lock_id": CLOUD_LOCK_ID,
+                "reproof_interval_s": REPROOF_INTERVAL_S,
             }
         ],
     }

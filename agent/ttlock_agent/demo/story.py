@@ -24,8 +24,11 @@ from ttlock_agent.demo.stage import (
     SETUP_PASSCODE,
     Stage,
     agent_process,
+    remove_passcode,
 )
 from ttlock_agent.errors import EX_TRY_LATER, AgentError
+from ttlock_agent.jobs.events import EventType
+from ttlock_agent.jobs.reproof import SOURCE
 from ttlock_agent.mqtt.connection import MqttConnection
 from ttlock_agent.mqtt.settings import MqttSettings
 from ttlock_agent.mqtt.topics import Topics
@@ -66,6 +69,17 @@ class Passcode:
 
 
 @dataclass(slots=True, kw_only=True)
+class Guest:
+    """Somebody whose passcode went missing while he was on his way."""
+
+    digits: str
+    first_try: bool = False
+    second_try: bool = False
+    seconds: float | None = None
+    """From the first try until the agent had proved the passcode again."""
+
+
+@dataclass(slots=True, kw_only=True)
 class Account:
     """What the story has found out so far."""
 
@@ -74,14 +88,17 @@ class Account:
     clock_error_before_s: float | None = None
     clock_error_after_s: float | None = None
     ble_sessions: int = 0
+    guest: Guest | None = None
 
     @property
     def is_good(self) -> bool:
         """Whether every passcode that must open the door did open it, and only when it should."""
-        return len(self.passcodes) == len(CLOUD_PASSCODES) + 1 and all(
+        is_delivered = len(self.passcodes) == len(CLOUD_PASSCODES) + 1 and all(
             passcode.opened_after and not passcode.opened_before and passcode.result == "proved"
             for passcode in self.passcodes
         )
+        guest = self.guest
+        return is_delivered and guest is not None and guest.second_try and not guest.first_try
 
     def summary(self) -> dict[str, Any]:
         """Return the closing account as JSON."""
@@ -100,6 +117,14 @@ class Account:
                 }
                 for passcode in self.passcodes
             ],
+            "guest_at_the_door": None
+            if self.guest is None
+            else {
+                "passcode": self.guest.digits,
+                "first_try": self.guest.first_try,
+                "second_try": self.guest.second_try,
+                "seconds": self.guest.seconds,
+            },
         }
 
 
@@ -143,7 +168,31 @@ class Story:
             await self._ask(broker, direct)
             await self._listen(broker)
             direct.opened_after = await self._type(lock, direct.digits)
+            await self._guest_comes(lock, broker)
             self._account.ble_sessions = await asyncio.to_thread(self._sessions)
+
+    async def _guest_comes(self, lock: VirtualLockControl, broker: MqttConnection) -> None:
+        """A passcode goes missing; the guest fails once, and the agent notices by itself."""
+        guest = self._account.guest = Guest(digits=CLOUD_PASSCODES[0])
+        await remove_passcode(self._stage, guest.digits, self._clock)
+        self._tell("removed", {"passcode": guest.digits})
+        typed_at_s = self._clock.monotonic()
+        guest.first_try = await self._type(lock, guest.digits)
+        async for message in broker.incoming:
+            await message.ack()
+            if message.topic == self._topics.lock_event(LOCK_ID):
+                self._on_event(msgspec.json.decode(message.payload))
+            elif message.topic == self._topics.response("passcode.add"):
+                body = msgspec.json.decode(message.payload)
+                if str(body["id"]).startswith(SOURCE) and body["status"] != "accepted":
+                    break
+        guest.seconds = round(self._clock.monotonic() - typed_at_s, 2)
+        self._tell("repaired", {"passcode": guest.digits, "seconds": guest.seconds})
+        guest.second_try = await self._type(lock, guest.digits)
+
+    def _on_event(self, body: dict[str, Any]) -> None:
+        if body["event_type"] == EventType.PASSCODE_MISSING:
+            self._tell("noticed", {"label": body["label"]})
 
     async def _book_in_the_cloud(self) -> None:
         start = self._clock.now().replace(second=0, microsecond=0)

@@ -46,6 +46,9 @@ class Narrator:
         before, after = account.clock_error_before_s, account.clock_error_after_s
         click.echo(f"  gateway verdict    {account.verdict.get('verdict')}")
         click.echo(f"  lock clock error   {_span(before)} before, {_span(after)} after")
+        if account.guest is not None:
+            second = _door(account.guest.second_try, 0)
+            click.echo(f"  guest at the door  fails once, is helped; the second try {second}")
         click.echo(f"  Bluetooth sessions {account.ble_sessions}")
         verdict = ("every passcode opens the door", "green")
         if not account.is_good:
@@ -82,6 +85,19 @@ class Narrator:
     def _answer(self, fields: dict[str, Any]) -> str:
         result = fields["result"] or fields["status"]
         return f"Agent, over MQTT: {fields['passcode']} ({fields['id']}) - {result}."
+
+    def _removed(self, fields: dict[str, Any]) -> str:
+        return f"Somebody deletes {fields['passcode']} from the lock with the vendor's app."
+
+    def _noticed(self, fields: dict[str, Any]) -> str:
+        sentence = (
+            f'Agent: somebody is at the door, and the passcode of "{fields["label"]}" is missing'
+            " from the lock; it is written again."
+        )
+        return click.style(sentence, bold=True)
+
+    def _repaired(self, fields: dict[str, Any]) -> str:
+        return f"Agent: {fields['passcode']} is proved again, {fields['seconds']:.1f} s after that."
 
     def _mqtt_request(self, fields: dict[str, Any]) -> str:
         return f"Booking system, over plain MQTT: one more passcode, by {fields['deadline_at']}."

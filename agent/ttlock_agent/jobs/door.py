@@ -21,8 +21,8 @@ from ttlock_protocol.advertisement import Advertisement, parse
 
 log = structlog.get_logger()
 
-APART_S: Final = 5.0
-"""Somebody who types a passcode touches many keys."""
+APART_S: Final = 3.0
+"""Somebody who types a passcode touches many keys, and the bit stays for a dozen seconds."""
 LISTEN_AGAIN_S: Final = 30.0
 """Pause after the radio could not be listened to."""
 
@@ -100,12 +100,14 @@ class DoorWatch:
 def is_sign(before: Advertisement | None, now: Advertisement) -> bool:
     """Whether something happened at the lock between two advertisements.
 
+    A touch counts for as long as it shows: whoever was touching when we came may fail after that.
+
     What the first one after the start shows happened a moment ago, or while the agent was away.
     """
     if before is None:
         return now.has_new_records or now.is_touched
     return (
-        (now.has_new_records and not before.has_new_records)
-        or (now.is_touched and not before.is_touched)
+        now.is_touched
+        or (now.has_new_records and not before.has_new_records)
         or (before.is_dormant and not now.is_dormant)
     )
