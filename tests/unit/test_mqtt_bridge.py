@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ttlock_agent.errors import JournalError
-from ttlock_agent.mqtt.bridge import REDELIVERY_PAUSE_S, IncomingRequest, RequestBridge
+from ttlock_agent.mqtt.bridge import JOURNAL_PAUSE_S, IncomingRequest, RequestBridge
 from ttlock_agent.mqtt.incoming import Incoming
 from ttlock_agent.mqtt.topics import Topics
 
@@ -126,7 +126,7 @@ async def test_a_request_the_journal_did_not_take_is_asked_for_again_later() -> 
         await world.arrive(world.message(TOPICS.request("a.b")))
         await world.arrive(world.message(TOPICS.request("a.b"), is_duplicate=True))
     assert world.account == [
-        "handle a.b", f"sleep {REDELIVERY_PAUSE_S:.0f}", "redeliver", "handle a.b", "ack",
+        "handle a.b", f"sleep {JOURNAL_PAUSE_S:.0f}", "redeliver", "handle a.b", "ack",
     ]  # fmt: skip
 
 

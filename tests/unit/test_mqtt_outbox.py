@@ -4,7 +4,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from ttlock_agent.mqtt.bridge import OutboxPublisher
+import pytest
+
+from ttlock_agent.errors import JournalError, JournalProblem
+from ttlock_agent.mqtt.bridge import JOURNAL_PAUSE_S, OutboxPublisher
 from ttlock_agent.mqtt.errors import BrokerUnavailable, PublishRefused
 from ttlock_agent.publication import Publication
 
@@ -99,12 +102,31 @@ class StoppedClock:
         raise AssertionError("the publisher does not sleep")
 
 
+class NappingClock(StoppedClock):
+    """Sleeps take no time, and wake whoever waits for the end of the trouble."""
+
+    def __init__(self) -> None:
+        self.naps: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.naps.append(seconds)
+        await asyncio.sleep(0)
+
+
 @asynccontextmanager
 async def publishing(
-    shelf: Shelf, broker: Broker, *, refused_pause_s: float = 3600
+    shelf: Shelf,
+    broker: Broker,
+    *,
+    refused_pause_s: float = 3600,
+    clock: StoppedClock | None = None,
 ) -> AsyncIterator[None]:
     publisher = OutboxPublisher(
-        shelf, broker, clock=StoppedClock(), wake=shelf.wake, refused_pause_s=refused_pause_s
+        shelf,
+        broker,
+        clock=clock or StoppedClock(),
+        wake=shelf.wake,
+        refused_pause_s=refused_pause_s,
     )
     task = asyncio.ensure_future(publisher.run())
     try:
@@ -189,3 +211,50 @@ async def test_waiting_counts_against_the_expiry_but_swallows_nothing() -> None:
     async with publishing(shelf, broker):
         await shelf.emptied.wait()
     assert [publication.expiry_s for publication in broker.taken] == [3600, 3000, 1, 3600, None]
+
+
+class TroubledShelf(Shelf):
+    """An outbox whose journal fails at the calls named."""
+
+    def __init__(self, *publications: Publication, fails_at: set[str]) -> None:
+        super().__init__(*publications)
+        self.fails_at = fails_at
+
+    def _fail(self, call: str) -> None:
+        if call in self.fails_at:
+            self.fails_at.discard(call)
+            raise JournalError("full", problem=JournalProblem.DISK_FULL)
+
+    async def outbox(self, *, after: int = 0) -> Sequence[Entry]:
+        self._fail("outbox")
+        return await super().outbox(after=after)
+
+    async def outbox_done(self, *entry_ids: int) -> None:
+        self._fail("done")
+        await super().outbox_done(*entry_ids)
+
+
+@pytest.mark.parametrize("call", ["outbox", "done"])
+async def test_a_failing_journal_is_waited_for_and_nothing_is_lost(call: str) -> None:
+    shelf = TroubledShelf(*letters("abc"), fails_at={call})
+    broker, clock = Broker(), NappingClock()
+    async with publishing(shelf, broker, clock=clock):
+        await shelf.emptied.wait()
+    assert clock.naps == [JOURNAL_PAUSE_S]
+    assert set(broker.topics) == set("abc")
+
+
+async def test_what_a_broker_took_before_it_went_is_not_said_again() -> None:
+    shelf, broker = Shelf(*letters("ab")), Broker()
+    taken = broker.publish
+
+    async def once(publication: Publication) -> None:
+        if broker.taken:
+            broker.publish = taken  # type: ignore[method-assign]
+            raise BrokerUnavailable("lost")
+        await taken(publication)
+
+    broker.publish = once  # type: ignore[method-assign]
+    async with publishing(shelf, broker):
+        await shelf.emptied.wait()
+    assert broker.topics == ["a", "b"]

@@ -26,7 +26,7 @@ from .errors import BrokerUnavailable, PublishRefused
 from .incoming import Incoming
 from .topics import Topics, is_below
 
-REDELIVERY_PAUSE_S = 30.0
+JOURNAL_PAUSE_S = 30.0
 """A journal that fails (a full disk, mostly) is not repaired sooner; meanwhile the broker keeps."""
 
 REFUSED_PAUSE_S = 60.0
@@ -124,7 +124,7 @@ class RequestBridge:
             elif await self._handle(verb, incoming):
                 await incoming.ack()
             else:
-                await self._clock.sleep(REDELIVERY_PAUSE_S)
+                await self._clock.sleep(JOURNAL_PAUSE_S)
                 self._connection.redeliver()
 
     async def _handle(self, verb: str, incoming: Incoming) -> bool:
@@ -177,7 +177,7 @@ class OutboxPublisher:
         self._refused_pause_s = refused_pause_s
 
     async def run(self) -> None:
-        """Publish until cancelled; ``JournalError`` if the outbox cannot be read or written."""
+        """Publish until cancelled; a journal that fails is waited for, what it holds goes out then."""
         while True:
             await self._publisher.wait_connected()
             # Cleared before reading, so that what is added during a pass causes another one.
@@ -185,6 +185,10 @@ class OutboxPublisher:
             try:
                 is_all_done = await self._drain()
             except BrokerUnavailable:
+                continue
+            except JournalError as error:
+                log.error("outbox_unusable", code=error.code, hint=error.hint)  # noqa: TRY400
+                await self._clock.sleep(JOURNAL_PAUSE_S)
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if is_all_done else self._refused_pause_s):
@@ -195,16 +199,22 @@ class OutboxPublisher:
         refused_topics: set[str] = set()
         after = 0
         while entries := await self._outbox.outbox(after=after):
-            for entry in entries:
-                after = entry.id
-                if entry.publication.topic in refused_topics:
-                    continue
-                try:
-                    await self._publisher.publish(self._aged(entry))
-                except PublishRefused:
-                    refused_topics.add(entry.publication.topic)
-                else:
-                    await self._outbox.outbox_done(entry.id)
+            done: list[int] = []
+            try:
+                for entry in entries:
+                    after = entry.id
+                    if entry.publication.topic in refused_topics:
+                        continue
+                    try:
+                        await self._publisher.publish(self._aged(entry))
+                    except PublishRefused:
+                        refused_topics.add(entry.publication.topic)
+                    else:
+                        done.append(entry.id)
+            finally:
+                # One commit a page: after a crash in between, some are said twice, none is lost.
+                if done:
+                    await self._outbox.outbox_done(*done)
         return not refused_topics
 
     def _aged(self, entry: OutboxEntry) -> Publication:
