@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from ttlock_agent.config import Config, LockConfig, UnknownPasscodes
+from ttlock_agent.config.locks import QuirksConfig
 from ttlock_agent.errors import ConfigError, JobRejected, Rejection
 from ttlock_agent.keyfile import choose, read_keys
 from ttlock_agent.keyring import Keyring
@@ -77,7 +78,7 @@ class Locks:
             ),
             reproof_interval=timedelta(seconds=lock.reproof_interval_s),
             removes_unknown=lock.unknown_passcodes is UnknownPasscodes.DELETE,
-            quirks=Quirks(**msgspec.structs.asdict(lock.quirks)),
+            quirks=_quirks(lock.quirks),
         )
 
     def _lock(self, lock_id: str) -> LockConfig:
@@ -92,6 +93,11 @@ class Locks:
 
     def _use(self, lock: LockConfig, keys: LockKeys) -> None:
         self.profiles[lock.id] = self.profile_with(lock.id, keys)
+
+
+def _quirks(configured: QuirksConfig) -> Quirks:
+    settings = msgspec.structs.asdict(configured)
+    return Quirks(**settings | {"client_token": configured.client_token.encode("ascii")})
 
 
 def _configured_keys(lock: LockConfig) -> LockKeys:

@@ -27,6 +27,7 @@ from backup_rig import (
 )
 from conftest import LogGuard
 from ttlock_agent.backup.content import Content
+from ttlock_agent.config.locks import QuirksConfig
 from ttlock_agent.jobs.model import Job, JobState
 from ttlock_agent.jobs.waiting import LONGEST_SLEEP_S
 from ttlock_agent.keyring import encode_keys
@@ -36,7 +37,7 @@ from ttlock_protocol.messages.admin import Reset
 from ttlock_protocol.messages.auth import PERMANENT_FROM
 from ttlock_protocol.messages.passcodes import PasscodePage, PasscodeType
 from ttlock_protocol.virtual import Fault, FaultAction, FaultPoint, Memory, StoredPasscode
-from ttlock_protocol.virtual.memory import Capacity
+from ttlock_protocol.virtual.memory import Capacity, Habits
 from virtual_helpers import KEYS, ManualClock, stored
 
 SECRETS = (*OPENERS, "864200", KEYS.aes_key.hex(), PASSPHRASE)
@@ -424,6 +425,20 @@ async def test_what_a_lock_answers_to_the_greeting_is_nothing_to_go_by(rig: Benc
     rig.door.set_faults(Fault(action=FaultAction.EMPTY, at=FaultPoint.ANSWER, request="Hello"))
     job = await rig.do("lock.enrol", gives_up_app=True)
     assert job.state is JobState.PROVED, job.error
+
+
+async def test_a_white_label_lock_is_enrolled_with_its_own_token(tmp_path: Path) -> None:
+    async with bench_at(tmp_path) as rig:
+        change(rig.door, administrator=None, habits=Habits(client_token=b"OTHER"))
+        job = await rig.do("lock.enrol", gives_up_app=True)
+        assert error_of(job) == "client_token_refused"
+        config = rig.locks._config
+        stubborn = msgspec.structs.replace(
+            config.locks[0], quirks=QuirksConfig(client_token="OTHER")
+        )
+        rig.locks._config = msgspec.structs.replace(config, locks=(stubborn,))
+        job = await rig.do("lock.enrol", gives_up_app=True)
+        assert job.state is JobState.PROVED, job.error
 
 
 async def test_restart_does_not_bring_back_the_keys_of_the_configuration(tmp_path: Path) -> None:

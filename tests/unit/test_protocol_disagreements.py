@@ -4,8 +4,10 @@ import dataclasses
 import importlib
 from operator import attrgetter
 
+import msgspec
 import pytest
 
+from ttlock_agent.config.locks import QuirksConfig
 from ttlock_protocol.disagreements import DISAGREEMENTS, Disagreement
 from ttlock_protocol.quirks import NO_QUIRKS, Quirks
 
@@ -33,6 +35,12 @@ def test_what_only_hardware_can_settle_is_a_setting() -> None:
 def test_each_quirk_reverses_one_decision() -> None:
     named = [each.quirk for each in DISAGREEMENTS if each.quirk is not None]
     assert sorted(named) == sorted(each.name for each in dataclasses.fields(Quirks))
+
+
+def test_each_quirk_can_be_configured_and_has_the_same_default() -> None:
+    configured = msgspec.structs.asdict(QuirksConfig())
+    configured["client_token"] = configured["client_token"].encode()
+    assert configured == dataclasses.asdict(NO_QUIRKS)
 
 
 def test_default_quirks_are_those_of_an_ordinary_lock() -> None:

@@ -62,6 +62,15 @@ class QuirksConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         bool,
         Meta(description="Have each written piece acknowledged (D38).", examples=[False]),
     ] = False
+    client_token: Annotated[
+        str,
+        Meta(
+            description="The vendor's token for enrolling; a white-label lock may want its own "
+            "(D29).",
+            pattern=r"^[!-~]{1,64}$(?!\n)",
+            examples=["SCIENER"],
+        ),
+    ] = "SCIENER"  # noqa: S105 - everybody knows this one
 
 
 class LockConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -67,6 +67,10 @@ MEANINGS: Final[Mapping[Refusal, Meaning]] = MappingProxyType(
         Refusal.NOT_SUPPORTED: Meaning(
             "This lock does not know the command.", "Its features are listed by `lock.features`."
         ),
+        Refusal.CLIENT_TOKEN_REFUSED: Meaning(
+            "The lock wants another vendor's token.",
+            "Set `quirks.client_token` of this lock to the token of its vendor's app.",
+        ),
         Refusal.FROZEN: Meaning("The lock is frozen.", "Unfreeze it in the vendor's app."),
         Refusal.PRIVACY_LOCK_ENGAGED: Meaning(
             "The privacy lock is engaged from inside.", "Somebody inside must release it."
