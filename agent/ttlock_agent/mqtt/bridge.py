@@ -177,7 +177,7 @@ class OutboxPublisher:
         self._refused_pause_s = refused_pause_s
 
     async def run(self) -> None:
-        """Publish until cancelled; a journal that fails is waited for, what it holds goes out then."""
+        """Publish until cancelled; a journal that fails is waited for."""
         while True:
             await self._publisher.wait_connected()
             # Cleared before reading, so that what is added during a pass causes another one.
