@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from ttlock_protocol.disagreements import DISAGREEMENTS
+
 README = Path(__file__).parents[2] / "protocol" / "README.md"
 
 
@@ -22,3 +24,13 @@ def test_every_module_is_named() -> None:
     names = {path.stem for path in package.iterdir() if not path.name.startswith("_")}
     for name in names - {"py", "errors"}:
         assert f"`{name}" in text, name
+
+
+def test_the_table_for_technicians_has_every_quirk() -> None:
+    rows = [
+        f"| D{each.number} | {each.topic} | {each.decision} | `{each.quirk}` |"
+        for each in DISAGREEMENTS
+        if each.quirk is not None
+    ]
+    table = [line for line in README.read_text().splitlines() if line.startswith("| D")]
+    assert table == rows
