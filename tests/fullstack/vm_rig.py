@@ -7,6 +7,7 @@ root, plugs an adapter in, and pulls it out again.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -45,6 +46,8 @@ async def vm_rig(directory: Path) -> AsyncIterator[Rig]:
     from ttlock_agent.virtual_lock.air import on_air  # noqa: PLC0415 - needs bumble
     from ttlock_agent.virtual_lock.air_radio import AirTransport, open_radio  # noqa: PLC0415
 
+    # Every packet is worth five lines of log to it, which the log guard would keep.
+    logging.getLogger("bumble").setLevel(logging.WARNING)
     transport = AirTransport.VHCI if Path("/dev/vhci").exists() else AirTransport.UART
     lock, clock = new_virtual_lock(), SystemClock()
     server = VirtualLockServer(lock, clock=clock, save=lambda _: None)
