@@ -236,6 +236,8 @@ class Rig:
     findings: dict[str, bool] = field(default_factory=dict)
     heed: Callable[[str, Mapping[str, bool]], None] = lambda _lock, _findings: None
     """Whoever wants to hear of findings, too."""
+    on_visit: Callable[[Report], None] = lambda _report: None
+    """Whoever wants to hear of visits, too."""
 
     async def ask(self, verb: str, /, *, source: str = "mqtt", **params: Any) -> Job:
         """Have a request taken, as if it came over MQTT."""
@@ -384,6 +386,7 @@ async def start_rig(
 
     async def on_report(report: Report) -> None:
         rig.reports.append(report)
+        rig.on_visit(report)
 
     radio = Radio(
         door,

@@ -218,6 +218,9 @@ class CloudClient:
             pages = answer.maybe_integer("pages")
             is_last = len(page) < PAGE_SIZE if pages is None else page_no >= pages
             if is_last or not page:
+                if len(rows) < (answer.maybe_integer("total") or 0):
+                    # A list that lacks something must not look like one without it.
+                    raise not_the_api("the list is shorter than it says")
                 return rows
         raise not_the_api(f"the list has more than {MAX_PAGES} pages")
 

@@ -170,10 +170,11 @@ class Takeover:
         if known is not None:
             return known
         try:
-            return await self._intake.take(request, source=SOURCE)
+            await self._intake.take(request, source=SOURCE)
         except JobRejected as error:
             self._on_refusal(request.id, error.message)
             return None
+        return await self._journal.job_by_request(request.id)  # as the journal numbered it
 
     def _on_refusal(self, request_id: str, reason: str) -> None:
         if request_id not in self._refused:

@@ -65,6 +65,8 @@ class Teller:
         }
         await self._adopt(lock, {self._journal.mark(lock, each): listed[each] for each in listed})
         told = dict((await self._watch.book(lock)).told)
+        # Also what is withdrawn below: this list still has it.
+        own = frozenset(each.passcode_id for each in told.values() if each.passcode_id is not None)
         calls = 0
         for mark, each in told.items():
             wish = wishes.get(mark)
@@ -77,8 +79,7 @@ class Teller:
             is_new = wish.proved_at is not None and wish.digits not in listed
             if calls < MAX_CALLS and is_open and is_new:
                 calls += await self._record(lock, cloud_id, mark, wish)
-        present = (await self._watch.book(lock)).told.values()
-        return frozenset(each.passcode_id for each in present if each.passcode_id is not None)
+        return own
 
     async def _adopt(self, lock: str, listed: dict[str, CloudPasscode]) -> None:
         """Note the ids of entries that were added just before a crash."""
