@@ -69,6 +69,13 @@ def test_what_happens_at_the_door_outlives_a_pairing_that_does_not(
     assert [each.log_type for each in factory.memory.log.records] == [LogType.KEY_UNLOCK]
 
 
+def test_a_lock_that_was_just_paired_tells_nobody_its_key(factory: Bench, central: Central) -> None:
+    pair(central)
+    assert factory.lock.is_connected
+    assert refusal_of(central.request, GetAesKey()) == Refusal.NOT_IN_SETTING_MODE
+    assert refusal_of(central.request, ADD_ADMIN) == Refusal.NOT_IN_SETTING_MODE
+
+
 def test_the_whole_procedure_pairs_for_good(factory: Bench, central: Central) -> None:
     keys = pair(central)
     central.close()

@@ -34,6 +34,8 @@ def get_aes_key(visit: Visit, request: GetAesKey) -> AesKey:
     """Begin to be paired: hand out a new key, the same one for as long as the link lives."""
     _check_token(visit, request.token)
     standing = visit.standing
+    if standing.pairing is not None and standing.pairing.is_committed:
+        raise Refused(Refusal.NOT_IN_SETTING_MODE)
     if standing.pairing is None:
         standing.pairing = Pairing(aes_key=visit.body.entropy(KEY_BYTES), before=visit.body.memory)
     return AesKey(key=standing.pairing.aes_key)
@@ -72,9 +74,11 @@ def finish_pairing(visit: Visit, _: FinishPairing) -> PairingFinished:
 def init_offline_passcodes(visit: Visit, request: InitOfflinePasscodes) -> OfflinePasscodesReset:
     """Take new seeds; every passcode that came from the old ones is void."""
     passcodes = visit.body.memory.passcodes
+    # It tells this moment later, in a form that knows no seconds.
+    reset_at = visit.local_time.replace(second=0, microsecond=0)
     visit.body.change(
         offline_seeds=OfflineSeeds(
-            first_year=request.first_year, seeds=request.seeds, reset_at=visit.local_time
+            first_year=request.first_year, seeds=request.seeds, reset_at=reset_at
         ),
         passcodes=tuple(each for each in passcodes if not each.is_cloud_generated),
     )
