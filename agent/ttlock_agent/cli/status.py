@@ -33,6 +33,9 @@ def _readable(body: dict[str, Any]) -> str:
         lines.append(f"journal was damaged and is set aside as {body['journal_set_aside']}")
     for name, lock in body["locks"].items():
         lines.append(f"lock    {name} at {lock['address']}: {_lock_state(lock)}")
+        facts = _lock_facts(lock)
+        if facts:
+            lines.append(f"        {facts}")
         verdict = cloud.get("verdicts", {}).get(name)
         if verdict:
             lines.append(f"        {verdict}")
@@ -54,6 +57,21 @@ def _lock_state(lock: dict[str, Any]) -> str:
         f"{reached} at {lock['last_visit_at']}, {lock['visits']} visits,"
         f" {lock['connected_s']:.1f} s connected{_because(lock['last_error'])}"
     )
+
+
+def _lock_facts(lock: dict[str, Any]) -> str:
+    """Say what is known of clock and battery, as far as anything is."""
+    facts = []
+    clock, usage = lock.get("clock"), lock.get("usage")
+    if clock is not None and clock["clock_error_s"] is not None:
+        facts.append(f"clock {clock['clock_error_s']:+.0f} s off at {clock['as_of']}")
+        if clock["drift_s_per_day"] is not None:
+            facts.append(f"gains {clock['drift_s_per_day']:+.1f} s a day")
+    if usage is not None:
+        facts.append(
+            f"{usage['connections']} connections and {usage['connected_s']:.0f} s on {usage['day']}"
+        )
+    return ", ".join(facts)
 
 
 def _because(reason: str | None) -> str:
