@@ -62,6 +62,8 @@ def in_guest(first: int) -> None:
         sys.exit(f"FAILED: not exactly once in the lock: {wrong}; {len(held)} held")
     lock.must_open(asked[-1])
     stage.say(f"all {len(asked)} are proved, each once in the lock, and open the door")
+    if first:
+        time.sleep(BOOT_LIMIT_S)  # the cut came later than the last delivery
 
 
 def boot(image: Path, out: Path, first: int) -> subprocess.Popen[bytes]:
@@ -87,10 +89,12 @@ def cut(image: Path, out: Path, number: int) -> None:
     end_s = time.monotonic() + BOOT_LIMIT_S
     while not (out / "delivering").exists():
         if machine.poll() is not None or time.monotonic() > end_s:
-            sys.exit(f"FAILED: the machine did not come up; see {out}")
+            sys.exit("FAILED: the machine did not come up\n" + (out / "test.log").read_text())
         time.sleep(0.1)
     moment_s = random.uniform(0, LATEST_CUT_S)
     time.sleep(moment_s)
+    if machine.poll() is not None:
+        sys.exit("FAILED before the cut\n" + (out / "test.log").read_text())
     # The process behind `timeout`, at once and with no chance to flush anything.
     supervisor = (out / "pid").read_text().strip()
     children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
