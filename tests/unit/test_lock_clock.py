@@ -221,6 +221,17 @@ async def test_other_locks_are_set_when_they_are_visited_next(rig: Rig) -> None:
     assert rig.door.clock_error_s() == 0
 
 
+async def test_a_lock_that_was_visited_since_needs_no_job(rig: Rig) -> None:
+    await rig.clock.advance((SPRING - rig.clock.now()).total_seconds())
+    await rig.final(await rig.add("482913", valid_until=minute(rig.clock.now(), days=30)))
+    await rig.visits(1)
+    await daylight_of(rig).follow()
+    assert [job.verb for job in await rig.journal.recent(9)] == ["passcode.add"]
+    await rig.clock.advance(86400)
+    await daylight_of(rig).follow()
+    assert [job.verb for job in await rig.journal.recent(9)] == ["passcode.add"]
+
+
 async def test_a_change_while_the_agent_was_away_is_made_up_for(tmp_path: Path) -> None:
     door = Door(ManualClock())
     rig = await start_rig(tmp_path, door)

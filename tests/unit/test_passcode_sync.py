@@ -87,6 +87,17 @@ async def test_an_unchanged_set_needs_no_lock(rig: Rig) -> None:
     assert told(job) == [("a", "keep", None)]
 
 
+async def test_a_set_is_not_done_before_what_an_earlier_one_began(rig: Rig) -> None:
+    rig.door.is_in_range = False
+    first = await sync(rig, entry("482913", "a"), id="s-1")
+    second = await sync(rig, entry("482913", "a"), id="s-2")
+    assert (second.state, second.reason) == (JobState.WAITING, WaitReason.PARTS)
+    rig.door.is_in_range = True
+    for job in (first, second):
+        assert told(await finished(rig, job)) == [("a", "add", "proved")]
+    assert rig.door.digits == ["482913"]
+
+
 async def test_others_are_left_alone(rig: Rig) -> None:
     await rig.final(await rig.add("120948", label="the owner's"))
     await rig.final(await rig.add("550012", label="a guest", owner="pms", id="single"))

@@ -114,6 +114,26 @@ async def test_it_may_go_missing_again_and_again(rig: Rig) -> None:
     assert len({told["id"] for told in await rig.events()}) == 2
 
 
+async def test_only_what_two_listings_miss_is_missing(rig: Rig) -> None:
+    await rig.final(await rig.add("482913"))
+    await rig.final(await rig.add("771204"))
+    await rig.visits(2)
+    first, second = rig.door.held
+    rig.door.lock._body.change(passcodes=(second,))
+    await rig.clock.advance(3600)
+    listings = rig.door.count(GetPasscodes)
+
+    async def change(_number: int) -> None:
+        if rig.door.count(GetPasscodes) == listings + 2:
+            rig.door.lock._body.change(passcodes=(first,))
+
+    rig.door.after_write = change
+    await visited(rig, 3)
+    assert rig.door.count(GetPasscodes) == listings + 4  # twice one record and the end
+    assert await rig.events() == []
+    assert rig.door.adds == ["482913", "771204"]
+
+
 async def test_a_validity_that_was_changed_is_set_back(rig: Rig) -> None:
     end = minute(rig.clock.now(), days=2)
     await rig.final(await rig.add("482913", valid_until=end))
