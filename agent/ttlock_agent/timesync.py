@@ -7,7 +7,6 @@ the kernel itself (``adjtimex``) is what the service's sandbox forbids.
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -15,6 +14,7 @@ from typing import Final, Protocol
 import structlog
 
 from ttlock_agent.clock import Clock
+from ttlock_agent.limits import time_limit
 
 log = structlog.get_logger()
 
@@ -71,7 +71,7 @@ async def _ask_timedate() -> bool | None:
     from dbus_fast.errors import AuthError, DBusFastError  # noqa: PLC0415
 
     try:
-        async with asyncio.timeout(_CALL_LIMIT_S):
+        async with time_limit(_CALL_LIMIT_S):
             bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
             try:
                 reply = await bus.call(

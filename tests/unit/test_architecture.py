@@ -102,6 +102,11 @@ def test_only_tests_and_the_demo_know_the_fakes() -> None:
     assert knowing <= {"fakes", "demo"}
 
 
+def test_time_limits_are_those_that_hold_in_every_python() -> None:
+    users = {path.name for path in modules(AGENT) if "asyncio.timeout(" in path.read_text()}
+    assert users == {"limits.py"}, "use ttlock_agent.limits.time_limit"
+
+
 @pytest.mark.parametrize("root", [AGENT, PROTOCOL], ids=lambda root: root.name)
 def test_modules_stay_small(root: Path) -> None:
     lengths = {path: len(path.read_text().splitlines()) for path in modules(root)}

@@ -5,7 +5,6 @@ Everything goes by POST with a form body, so that no token and no passcode stand
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 from collections.abc import Mapping
 
@@ -18,6 +17,7 @@ from ttlock_agent.cloud.answer import Fields, not_the_api, read_answer
 from ttlock_agent.cloud.errors import CloudProblem, CloudRefused, CloudUnreachable, ErrorClass
 from ttlock_agent.cloud.quota import QuotaBudget
 from ttlock_agent.errors import ConfigError
+from ttlock_agent.limits import time_limit
 
 # A full page of 200 items is some 100 KiB; this only stops an answer that never ends.
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -58,7 +58,7 @@ class Transport:
     ) -> tuple[int, bytes]:
         try:
             async with (
-                asyncio.timeout(timeout_s),
+                time_limit(timeout_s),
                 # A redirect would carry token and passcodes to a host nobody configured.
                 self._http.post(
                     self._base_url.joinpath(path.lstrip("/")), data=form, allow_redirects=False

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ttlock_agent.errors import EX_UNAVAILABLE, AgentError
+from ttlock_agent.limits import time_limit
 
 _START_TIMEOUT_S: Final = 20.0
 _STOP_TIMEOUT_S: Final = 10.0
@@ -48,7 +49,7 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
     try:
-        async with asyncio.timeout(_STOP_TIMEOUT_S):
+        async with time_limit(_STOP_TIMEOUT_S):
             # Reads what is left, so that the pipe is closed with the process.
             await process.communicate()
     except TimeoutError:
@@ -60,7 +61,7 @@ async def wait_ready(process: asyncio.subprocess.Process, name: str) -> dict[str
     """Return what a process says of itself once it can be used; raises ``StageFailed``."""
     assert process.stdout is not None, "every process of the stage has a pipe"
     try:
-        async with asyncio.timeout(_START_TIMEOUT_S):
+        async with time_limit(_START_TIMEOUT_S):
             line = await process.stdout.readline()
         ready: dict[str, Any] = json.loads(line)
     except (TimeoutError, ValueError) as error:

@@ -25,6 +25,7 @@ from ttlock_agent.control.messages import Result
 from ttlock_agent.demo.processes import StageFailed, run_process, wait_ready
 from ttlock_agent.errors import ControlUnavailable
 from ttlock_agent.keyring import encode_keys
+from ttlock_agent.limits import time_limit
 from ttlock_agent.service import STATUS
 from ttlock_agent.virtual_lock.main import create_state
 from ttlock_protocol.keys import LockKeys
@@ -101,7 +102,7 @@ class RestoreStage:
         """Start the agent from its config file, and wait until it answers."""
         await self._start("agent", "run", "--config", str(self._config))
         try:
-            async with asyncio.timeout(_START_TIMEOUT_S):
+            async with time_limit(_START_TIMEOUT_S):
                 # Nobody tells when another process has made its socket.
                 while not await asyncio.to_thread(self._answers):  # noqa: ASYNC110
                     await asyncio.sleep(_POLL_S)

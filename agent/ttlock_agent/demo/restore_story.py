@@ -22,6 +22,7 @@ from ttlock_agent.demo.restore_stage import (
 )
 from ttlock_agent.demo.story import StoryStuck
 from ttlock_agent.errors import EX_OK, EX_REJECTED
+from ttlock_agent.limits import time_limit
 from ttlock_agent.virtual_lock.control import VirtualLockControl
 from ttlock_protocol.messages.auth import PERMANENT_FROM, PERMANENT_UNTIL
 from ttlock_protocol.messages.cards import card_to_decimal
@@ -116,7 +117,7 @@ class RestoreStory:
     async def play(self) -> RestoreAccount:
         """Return the account at the end; raises ``StoryStuck``."""
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with time_limit(PATIENCE_S):
                 await self._play()
         except TimeoutError as error:
             raise StoryStuck("The demo did not come to its end in time.") from error

@@ -29,6 +29,7 @@ from ttlock_agent.demo.stage import (
 from ttlock_agent.errors import EX_TRY_LATER, AgentError
 from ttlock_agent.jobs.events import EventType
 from ttlock_agent.jobs.reproof import SOURCE
+from ttlock_agent.limits import time_limit
 from ttlock_agent.mqtt.connection import MqttConnection
 from ttlock_agent.mqtt.settings import MqttSettings
 from ttlock_agent.mqtt.topics import Topics
@@ -142,7 +143,7 @@ class Story:
         """Return the account at the end; raises ``StoryStuck``."""
         try:
             async with (
-                asyncio.timeout(PATIENCE_S),
+                time_limit(PATIENCE_S),
                 VirtualLockControl(self._stage.lock_socket) as lock,
                 self._booking_system() as broker,
             ):

@@ -16,6 +16,7 @@ from dbus_fast import BusType, Message, MessageType, Variant, unpack_variants
 from dbus_fast.aio import MessageBus
 
 from ttlock_agent.errors import AdapterProblem
+from ttlock_agent.limits import time_limit
 
 from .bluez_errors import RADIO_ERRORS, problem_of, problem_of_name, unavailable
 
@@ -177,7 +178,7 @@ class BluezBus:
             body=list(body),
         )
         try:
-            async with asyncio.timeout(self._call_limit_s):
+            async with time_limit(self._call_limit_s):
                 reply = await (await self._connected()).call(message)
         except RADIO_ERRORS as error:
             raise unavailable(problem_of(error) or AdapterProblem.STUCK) from error

@@ -18,6 +18,7 @@ from bleak.uuids import normalize_uuid_16  # noqa: TID251
 
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import ConnectFailed, LinkLost
+from ttlock_agent.limits import time_limit
 
 from . import CHUNK_BYTES
 from .bluez_bus import BluezBus
@@ -135,7 +136,7 @@ class Inbox:
     @asynccontextmanager
     async def while_up(self, limit_s: float) -> AsyncGenerator[None]:
         """Raise ``TimeoutError`` after ``limit_s``, or as soon as the connection is gone."""
-        async with asyncio.timeout(0.0 if self._is_ended else limit_s) as limit:
+        async with time_limit(0.0 if self._is_ended else limit_s) as limit:
             self._limit = limit
             try:
                 yield
@@ -193,7 +194,7 @@ def _characteristics(client: BleakClient) -> tuple[Characteristic, Characteristi
 async def _disconnect(client: BleakClient, *, limit_s: float) -> None:
     """Disconnect and release; a client that was never connected too."""
     try:
-        async with asyncio.timeout(limit_s):
+        async with time_limit(limit_s):
             await client.disconnect()
     except RADIO_ERRORS as error:
         # bleak has released everything on this side; what BlueZ still holds, the next visit ends.

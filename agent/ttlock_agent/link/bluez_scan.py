@@ -20,6 +20,7 @@ from bleak.backends.device import BLEDevice  # noqa: TID251
 from bleak.backends.scanner import AdvertisementData  # noqa: TID251
 
 from ttlock_agent.clock import Clock
+from ttlock_agent.limits import time_limit
 from ttlock_protocol.advertisement import V3_TYPE, V3_VERSION, Advertisement, parse, rejoin
 
 from . import Sighting
@@ -143,7 +144,7 @@ async def _start(scanner: BleakScanner, limit_s: float) -> None:
 
 
 async def _stop(scanner: BleakScanner, limit_s: float) -> None:
-    async with asyncio.timeout(limit_s):
+    async with time_limit(limit_s):
         await scanner.stop()
 
 

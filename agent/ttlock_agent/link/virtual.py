@@ -15,6 +15,7 @@ import msgspec
 
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import ConnectFailed, LinkLost, LockNotSeen
+from ttlock_agent.limits import time_limit
 
 from . import CHUNK_BYTES, Sighting
 from .virtual_wire import (
@@ -64,7 +65,7 @@ class VirtualLinkFactory:
         channel = await _open(self.socket_path(address), address)
         is_seen = False
         try:
-            async with asyncio.timeout(timeout_s):
+            async with time_limit(timeout_s):
                 await channel.send(Scan())
                 await channel.await_event(Advertised)
                 is_seen = True
@@ -175,7 +176,7 @@ class _Channel:
         try:
             if not self._writer.is_closing():
                 self._writer.write_eof()
-            async with asyncio.timeout(CLOSE_LIMIT_S), self._reading:
+            async with time_limit(CLOSE_LIMIT_S), self._reading:
                 while await self._reader.read(MAX_LINE_BYTES):
                     pass
         except OSError:

@@ -6,7 +6,6 @@ is safe to repeat; then it is repeated, a few times, on the same connection.
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -18,6 +17,7 @@ from ttlock_agent.errors import (
     OutcomeUnknown,
     ResponseTimeout,
 )
+from ttlock_agent.limits import time_limit
 from ttlock_agent.link import Link
 from ttlock_protocol.errors import CommandRefused, KeyMismatch, ProtocolError, Refusal
 from ttlock_protocol.frame import chunks
@@ -138,7 +138,7 @@ class LockClient:
             raise OutcomeUnknown("The link broke while a change was being sent.") from cause
 
     async def _answer(self, request: Request[Any], timeout_s: float) -> Response:
-        async with asyncio.timeout(timeout_s):
+        async with time_limit(timeout_s):
             while True:
                 event = await self._next_event()
                 if isinstance(event, Replied):

@@ -18,6 +18,7 @@ import structlog
 
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import JournalError
+from ttlock_agent.limits import time_limit
 from ttlock_agent.logs import where
 from ttlock_agent.publication import Publication
 
@@ -191,7 +192,7 @@ class OutboxPublisher:
                 await self._clock.sleep(JOURNAL_PAUSE_S)
                 continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(None if is_all_done else self._refused_pause_s):
+                async with time_limit(None if is_all_done else self._refused_pause_s):
                     await self._wake.wait()
 
     async def _drain(self) -> bool:

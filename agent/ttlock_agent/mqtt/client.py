@@ -23,6 +23,7 @@ from paho.mqtt.properties import Properties  # noqa: TID251
 from paho.mqtt.reasoncodes import ReasonCode  # noqa: TID251
 from paho.mqtt.subscribeoptions import SubscribeOptions  # noqa: TID251
 
+from ttlock_agent.limits import time_limit
 from ttlock_agent.publication import Publication
 
 from .events import (
@@ -149,7 +150,7 @@ class BrokerClient:
             # paho loses a disconnect that comes while it opens its socket, hence the repetition.
             self._paho.disconnect()
             try:
-                async with asyncio.timeout(STOP_REPEAT_S):
+                async with time_limit(STOP_REPEAT_S):
                     await self._ended.wait()
             except TimeoutError:
                 continue

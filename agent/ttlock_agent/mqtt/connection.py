@@ -15,6 +15,7 @@ from typing import Protocol
 import structlog
 
 from ttlock_agent.clock import Clock
+from ttlock_agent.limits import time_limit
 from ttlock_agent.publication import Publication
 
 from .client import BrokerClient, ReconnectDelay
@@ -187,7 +188,7 @@ class MqttConnection:
             return
         last_word = Publication(self._settings.topics.status, status, retain=True)
         with contextlib.suppress(TimeoutError, PublishRefused):
-            async with asyncio.timeout(LAST_WORD_TIMEOUT_S):
+            async with time_limit(LAST_WORD_TIMEOUT_S):
                 await self._publish_with(client, last_word)
 
     async def _publish_with(self, client: BrokerClient, publication: Publication) -> None:

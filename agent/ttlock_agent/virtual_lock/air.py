@@ -18,6 +18,7 @@ from bumble.device import Connection, Device, DeviceConfiguration
 from bumble.gatt import Characteristic, CharacteristicValue, Service
 
 from ttlock_agent.clock import Clock
+from ttlock_agent.limits import time_limit
 from ttlock_protocol.virtual import NotConnectable, Notify, Output
 
 from .air_radio import Radio, new_controller
@@ -134,7 +135,7 @@ class _Peripheral:
                 await self._show(data)
                 shown = data
             try:
-                async with asyncio.timeout(LOOK_AGAIN_S):
+                async with time_limit(LOOK_AGAIN_S):
                     await self._server.changed.wait()
             except TimeoutError:
                 continue

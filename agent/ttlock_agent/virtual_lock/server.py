@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from ttlock_agent.clock import Clock
+from ttlock_agent.limits import time_limit
 from ttlock_agent.link import CHUNK_BYTES
 from ttlock_agent.link.virtual_wire import (
     MAX_LINE_BYTES,
@@ -267,7 +268,7 @@ class VirtualLockServer:
         """Let happen in time what the lock does by itself."""
         while True:
             try:
-                async with asyncio.timeout(None) as self._nap:
+                async with time_limit(None) as self._nap:
                     await self._clock.sleep(self._pause_s())
             except TimeoutError:
                 pass

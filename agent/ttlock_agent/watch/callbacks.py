@@ -21,6 +21,7 @@ from ttlock_agent.cloud.answer import Fields, not_the_api
 from ttlock_agent.cloud.errors import CloudUnreachable
 from ttlock_agent.cloud.models import LockRecord
 from ttlock_agent.errors import ConfigError, JournalError
+from ttlock_agent.limits import time_limit
 from ttlock_agent.watch.watch import GatewayWatch
 
 log = structlog.get_logger()
@@ -69,7 +70,7 @@ class Callbacks:
             return web.Response(status=404)
         async with self._room:
             try:
-                async with asyncio.timeout(BODY_TIMEOUT_S):
+                async with time_limit(BODY_TIMEOUT_S):
                     form = await request.post()
             except (TimeoutError, ValueError, web.HTTPException):
                 self.refused += 1
