@@ -149,6 +149,8 @@ class Door:
 class DoorLink:
     """One connection to the door."""
 
+    manufacturer_data = b""
+
     def __init__(self, door: Door) -> None:
         self._door = door
         self._decoder = FrameDecoder()

@@ -61,6 +61,8 @@ def awake(lock: Memory) -> VirtualLock:
 class NearLink:
     """One connection; keeps what went over it."""
 
+    manufacturer_data = b""
+
     def __init__(self, lock: VirtualLock, delay_s: float) -> None:
         self._lock = lock
         self._delay_s = delay_s

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,6 +34,7 @@ from ttlock_agent.link.virtual_wire import (
     Write,
     encode_line,
 )
+from ttlock_agent.lock.visit import LockProfile, visit_lock
 from ttlock_agent.virtual_lock.control import VirtualLockControl
 from ttlock_agent.virtual_lock.main import create_state, serve
 from ttlock_agent.virtual_lock.server import VirtualLockServer
@@ -56,7 +58,7 @@ from ttlock_protocol.virtual import (
     VirtualLock,
     load_memory,
 )
-from ttlock_protocol.virtual.memory import Settings
+from ttlock_protocol.virtual.memory import Habits, Settings
 from virtual_helpers import KEYS, LOCAL, MAC, ManualClock, counting_entropy, paired, settle
 
 R = TypeVar("R", bound=Response)
@@ -693,3 +695,25 @@ class TestProcess:
         assert process.stdout is not None
         assert json.loads(await process.stdout.readline())["event"] == "ready"
         return process
+
+
+async def test_a_visit_begins_with_the_header_that_the_lock_advertises(
+    directory: Path, clock: ManualClock
+) -> None:
+    """Disagreement D6: a lock of scene 1 that insists, and keys that were stored for scene 2."""
+    assert KEYS.version.scene == 2
+    memory = paired(version=replace(KEYS.version, scene=1), habits=Habits(is_header_strict=True))
+    profile = LockProfile(
+        id="door",
+        address=ADDRESS,
+        zone=UTC,
+        keys=KEYS,
+        clock_tolerance_s=30,
+        response_timeout_s=SOON_S,
+        connect_timeout_s=SOON_S,
+    )
+    async with (
+        running(directory, clock, memory) as door,
+        visit_lock(door.links, profile, clock) as visit,
+    ):
+        assert await visit.passcodes(is_fresh=True) == ()

@@ -24,6 +24,11 @@ class Sighting:
 class Link(Protocol):
     """One connection to one lock. Closing twice is harmless."""
 
+    @property
+    def manufacturer_data(self) -> bytes:
+        """What the lock advertised just before, as in :class:`Sighting`; empty if not known."""
+        ...
+
     async def write(self, chunk: bytes) -> None:
         """Send at most :data:`CHUNK_BYTES`; raises ``LinkLost``."""
         ...

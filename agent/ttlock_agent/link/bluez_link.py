@@ -54,6 +54,7 @@ class BluezLink:
         characteristic: Characteristic,
         inbox: Inbox,
         *,
+        manufacturer_data: bytes,
         is_answered: bool,
         times: LinkTimes,
         at_close: ExitStack,
@@ -62,6 +63,7 @@ class BluezLink:
         self._client = client
         self._characteristic = characteristic
         self._inbox = inbox
+        self.manufacturer_data = manufacturer_data
         self._is_answered = is_answered
         self._times = times
         self._at_close = at_close
@@ -150,6 +152,7 @@ async def open_link(
     bus: BluezBus,
     clock: Clock,
     timeout_s: float,
+    manufacturer_data: bytes,
     is_answered: bool,
     times: LinkTimes,
     at_close: ExitStack,
@@ -176,7 +179,15 @@ async def open_link(
             log.info("bluetooth_connect_failed", error=type(error).__name__, detail=str(error))
             raise ConnectFailed("The lock advertises, and no connection came about.") from error
         raise
-    return BluezLink(client, write, inbox, is_answered=is_answered, times=times, at_close=at_close)
+    return BluezLink(
+        client,
+        write,
+        inbox,
+        manufacturer_data=manufacturer_data,
+        is_answered=is_answered,
+        times=times,
+        at_close=at_close,
+    )
 
 
 def _characteristics(client: BleakClient) -> tuple[Characteristic, Characteristic]:

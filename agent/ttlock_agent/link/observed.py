@@ -30,6 +30,10 @@ class _ObservedLink:
         self._link = link
         self._on_progress = on_progress
 
+    @property
+    def manufacturer_data(self) -> bytes:
+        return self._link.manufacturer_data
+
     async def write(self, chunk: bytes) -> None:
         await self._link.write(chunk)
 

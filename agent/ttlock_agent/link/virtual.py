@@ -67,7 +67,7 @@ class VirtualLinkFactory:
         try:
             async with time_limit(timeout_s):
                 await channel.send(Scan())
-                await channel.await_event(Advertised)
+                seen = await channel.await_event(Advertised)
                 is_seen = True
                 await channel.send(Connect())
                 await channel.await_event(Connected)
@@ -79,7 +79,7 @@ class VirtualLinkFactory:
         except BaseException:
             channel.abort()
             raise
-        return VirtualLink(channel)
+        return VirtualLink(channel, seen.manufacturer_data)
 
     async def sightings(self) -> AsyncIterator[Sighting]:
         """Advertisements of the locks named at construction, until cancelled."""
@@ -126,8 +126,9 @@ class VirtualLinkFactory:
 class VirtualLink:
     """One connection to a virtual lock."""
 
-    def __init__(self, channel: _Channel) -> None:
+    def __init__(self, channel: _Channel, manufacturer_data: bytes) -> None:
         self._channel = channel
+        self.manufacturer_data = manufacturer_data
 
     async def write(self, chunk: bytes) -> None:
         """Send at most 20 bytes; raises ``LinkLost``, and ``ValueError`` for more."""

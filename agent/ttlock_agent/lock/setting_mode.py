@@ -10,7 +10,7 @@ from typing import Any
 from ttlock_agent.errors import KeysRejected, LockMisunderstood, ResponseTimeout
 from ttlock_agent.link import LinkFactory
 from ttlock_agent.lock.client import LockClient
-from ttlock_agent.lock.visit import LockProfile
+from ttlock_agent.lock.visit import LockProfile, first_header
 from ttlock_protocol.cipher import DEFAULT_KEY
 from ttlock_protocol.errors import CommandRefused
 from ttlock_protocol.frame import Version
@@ -91,7 +91,8 @@ async def visit_in_setting_mode(
     """Connect, and disconnect whatever happens; the keys of ``profile`` are not used."""
     link = await factory.connect(profile.address, timeout_s=profile.connect_timeout_s)
     try:
-        session = Session(key=DEFAULT_KEY, version=Version(), quirks=profile.quirks)
+        version = first_header(link, Version())
+        session = Session(key=DEFAULT_KEY, version=version, quirks=profile.quirks)
         client = LockClient(link, session, response_timeout_s=profile.response_timeout_s)
         yield SettingMode(client, session, profile)
     finally:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from typing import Final, TypeVar
 
 from ttlock_agent.clock import Clock
-from ttlock_agent.link import LinkFactory
+from ttlock_agent.link import Link, LinkFactory
 from ttlock_agent.lock.client import LockClient
+from ttlock_protocol.advertisement import Advertisement, parse
 from ttlock_protocol.errors import CommandRefused, Refusal
+from ttlock_protocol.frame import Version
 from ttlock_protocol.keys import LockKeys
 from ttlock_protocol.localtime import clock_drift, to_lock
 from ttlock_protocol.message import Auth, Request, Response
@@ -144,6 +146,14 @@ class Visit:
             self._granted.add(auth)
 
 
+def first_header(link: Link, stored: Version) -> Version:
+    """Return the header to begin with: as advertised, with what is not from ``stored`` (D6)."""
+    seen = parse(link.manufacturer_data)
+    if not isinstance(seen, Advertisement):
+        return stored
+    return replace(seen.version, group=stored.group, organisation=stored.organisation)
+
+
 @asynccontextmanager
 async def visit_lock(
     factory: LinkFactory, profile: LockProfile, clock: Clock
@@ -151,9 +161,8 @@ async def visit_lock(
     """Connect, and disconnect whatever happens; raises a ``LinkError`` when there is no way in."""
     link = await factory.connect(profile.address, timeout_s=profile.connect_timeout_s)
     try:
-        session = Session(
-            key=profile.keys.aes_key, version=profile.keys.version, quirks=profile.quirks
-        )
+        version = first_header(link, profile.keys.version)
+        session = Session(key=profile.keys.aes_key, version=version, quirks=profile.quirks)
         client = LockClient(link, session, response_timeout_s=profile.response_timeout_s)
         await client.run(greet(profile.quirks))
         yield Visit(client, profile, clock)
