@@ -96,6 +96,7 @@ class BrokerProcess:
 
     def start(self) -> None:
         """Start it, and return once it listens."""
+        assert self._process is None, "it runs already"
         log_path = self._directory / "broker.log"
         with log_path.open("ab") as log_file:
             self._process = subprocess.Popen(  # noqa: S603 - our own command line

@@ -84,7 +84,9 @@ class Stage:
 async def build_stage(directory: Path, clock: Clock) -> AsyncGenerator[Stage]:
     """Start broker, cloud and lock in ``directory``, which exists; raises ``StageFailed``."""
     async with AsyncExitStack() as stack:
-        broker = stack.enter_context(await asyncio.to_thread(_started_broker, directory))
+        broker = BrokerProcess(directory)
+        stack.callback(broker.stop)
+        await asyncio.to_thread(broker.start)
         ready = await stack.enter_async_context(_cloud_process(directory))
         lock_socket = directory / "lock.sock"
         await stack.enter_async_context(_lock_process(directory, lock_socket, clock.now()))
@@ -140,12 +142,6 @@ async def remove_passcode(stage: Stage, digits: str, clock: Clock) -> None:
                 return
         except ConnectFailed:
             continue  # the agent was faster; a phone tries again as well
-
-
-def _started_broker(directory: Path) -> BrokerProcess:
-    broker = BrokerProcess(directory)
-    broker.start()
-    return broker
 
 
 @asynccontextmanager

@@ -294,7 +294,8 @@ class Story:
     def _sessions(self) -> int:
         for line in call(self._stage.control_socket, STATUS):
             if isinstance(line, Result):
-                return int(line.body["locks"][LOCK_ID]["visits"])
+                # Counted as each begins; the last one may well outlast the answer it gave.
+                return int(line.body["locks"][LOCK_ID]["usage"]["connections"])
         raise StoryStuck("The agent does not say how it is.")
 
     @asynccontextmanager
