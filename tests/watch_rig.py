@@ -66,6 +66,28 @@ class Scene:
         await self.watch.follow()
         return ends_at
 
+    async def waiting(self, running: asyncio.Task[None]) -> None:
+        """Wait until the next look has its time."""
+        clock = self.rig.clock
+        await eventually(lambda: self.eye._next_look_s > clock.monotonic(), running)
+
+    async def next_look(self, running: asyncio.Task[None]) -> None:
+        """Let time pass until the next look, no further, and wait until that is over."""
+        clock = self.rig.clock
+        await clock.advance(self.eye._next_look_s - clock.monotonic())
+        await self.waiting(running)
+
+    async def looked(self, times: int, running: asyncio.Task[None]) -> None:
+        """Wait until the cloud was looked at so often, and the next look has its time."""
+        calls, clock = self.world.calls, self.rig.clock
+        await eventually(
+            lambda: (
+                calls.get("/v3/gateway/listByLock") == times
+                and self.eye._next_look_s > clock.monotonic()
+            ),
+            running,
+        )
+
     def restart(self) -> None:
         """Begin anew with what the journal has."""
         self.watch, self.eye = self.remake()
@@ -123,7 +145,9 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene_at(directory: Path, **door: Any) -> AsyncIterator[Scene]:
+async def scene_at(
+    directory: Path, *, reads_cloud: bool = True, **door: Any
+) -> AsyncIterator[Scene]:
     clock = ManualClock()
     world = example_world()
     at_door = Door(clock, **door)
@@ -152,7 +176,7 @@ async def scene_at(directory: Path, **door: Any) -> AsyncIterator[Scene]:
             watch = GatewayWatch(
                 [WatchedLock(id=LOCK, cloud_id=CLOUD_ID, grace=timedelta(seconds=GRACE_S))],
                 quiet=timedelta(seconds=QUIET_S),
-                reads_cloud=True,
+                reads_cloud=reads_cloud,
                 journal=rig.journal,
                 intake=rig.intake,
                 topics=TOPICS,

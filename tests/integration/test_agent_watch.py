@@ -16,7 +16,16 @@ from ttlock_protocol.messages.passcodes import AddPasscode, ModifyPasscode, Pass
 from ttlock_protocol.virtual import Fault as LockFault
 from ttlock_protocol.virtual import FaultAction, FaultPoint, StoredPasscode
 from virtual_helpers import NOW
-from watch_rig import GRACE_S, LONG_AGO, POLL_S, QUIET_S, Scene, eventually, scene_at, settle_network
+from watch_rig import (
+    GRACE_S,
+    LONG_AGO,
+    POLL_S,
+    QUIET_S,
+    Scene,
+    eventually,
+    scene_at,
+    settle_network,
+)
 
 
 @pytest.fixture
@@ -298,16 +307,13 @@ async def test_trouble_is_named_and_waited_out(scene: Scene, trouble: Fault, cod
     scene.enter("482913")
     async with scene.running() as running:
         await eventually(lambda: scene.watch.vitals()["error"], running)
+        await scene.waiting(running)
         assert await scene.jobs() == []
         (said,) = await scene.verdicts()
         assert said["trouble"]["code"] == code
         assert said["trouble"]["hint"]
         scene.world.faults = []
-        for _ in range(200):
-            await scene.rig.clock.advance(POLL_S)
-            if scene.watch.vitals()["error"] is None and await scene.jobs():
-                break
-            await settle_network()
+        await scene.next_look(running)
         assert scene.watch.vitals()["error"] is None
         (job,) = await scene.jobs()
         assert (await scene.rig.final(job)).state is JobState.PROVED
@@ -339,13 +345,10 @@ async def test_a_failing_journal_is_waited_out(
 
 
 async def test_the_cloud_is_asked_once_in_each_interval(scene: Scene) -> None:
-    calls = scene.world.calls
     async with scene.running() as running:
         for rounds in range(1, 4):
-            await eventually(
-                lambda rounds=rounds: calls.get("/v3/gateway/listByLock") == rounds, running
-            )
+            await scene.looked(rounds, running)
             scene.rig.bell.ring()  # news of jobs is no reason to ask the cloud
             await settle_network()
-            assert calls["/v3/gateway/listByLock"] == rounds
+            assert scene.world.calls["/v3/gateway/listByLock"] == rounds
             await scene.rig.clock.advance(POLL_S)

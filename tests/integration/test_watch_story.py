@@ -14,15 +14,14 @@ from ttlock_agent.cloud.client import Via
 from ttlock_agent.fakes.cloud_admin import GatewayChange
 from ttlock_agent.fakes.cloud_state import Fault, FaultKind
 from ttlock_agent.jobs.model import JobState
+from ttlock_agent.watch.cloud_eye import CONFIRM_AFTER_S
 from ttlock_protocol.messages.passcodes import AddPasscode, DeletePasscode
 from watch_rig import (
     CLOUD_ID,
     POLL_S,
     QUIET_S,
     Scene,
-    eventually,
     scene_at,
-    settle_network,
 )
 
 ADD = "/v3/keyboardPwd/add"
@@ -204,15 +203,13 @@ async def test_what_the_cloud_lists_no_more_is_removed_after_two_lists(scene: Sc
 async def test_a_list_that_lost_an_entry_is_read_again_soon(scene: Scene) -> None:
     gone = [await scene.book("482913"), await scene.book("771204")]
     async with scene.running() as running:
-        calls = scene.world.calls
-        await eventually(lambda: calls.get("/v3/gateway/listByLock") == 1, running)
+        await scene.looked(1, running)
         await scene.rig.done(*await scene.jobs())
         await scene.client.delete_passcode(CLOUD_ID, gone[0], via=Via.DONE_OVER_BLUETOOTH)
         await scene.rig.clock.advance(POLL_S)
-        await eventually(lambda: calls.get("/v3/gateway/listByLock") == 2, running)
-        await settle_network()
-        await scene.rig.clock.advance(120)
-        await eventually(lambda: calls.get("/v3/gateway/listByLock") == 3, running)
+        await scene.looked(2, running)
+        await scene.rig.clock.advance(CONFIRM_AFTER_S)
+        await scene.looked(3, running)
 
 
 async def test_an_entry_that_comes_back_is_delivered_again(scene: Scene) -> None:

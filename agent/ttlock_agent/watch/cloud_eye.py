@@ -22,6 +22,7 @@ from ttlock_agent.cloud.quota import next_month
 from ttlock_agent.errors import CloudError, JournalError
 from ttlock_agent.jobs.radio import JOURNAL_PAUSE_S
 from ttlock_agent.jobs.store import Journal
+from ttlock_agent.limits import stop_if_told
 from ttlock_agent.watch.book import Book, ClockError
 from ttlock_agent.watch.claims import of_cloud, views_of
 from ttlock_agent.watch.pace import interval_s, pause_s
@@ -130,6 +131,7 @@ class CloudEye:
                     await self.try_to_look()
                 await self.probe_if_needed()
             except JournalError as error:
+                stop_if_told()
                 log.error("journal_unusable", code=error.code, hint=error.hint)  # noqa: TRY400
                 await self._clock.sleep(JOURNAL_PAUSE_S)
                 continue

@@ -270,7 +270,7 @@ class GatewayWatch:
                 continue
             is_guest = claim.name in at_the_door
             due_at = self._due_at(view, claim)
-            if due_at > now and not is_guest:
+            if due_at > now and not (is_guest or await self._is_asked(view, claim)):
                 ends.append(due_at)
                 if claim.name in book.outcomes:  # the lock's log told
                     due.append(claim)
@@ -286,17 +286,22 @@ class GatewayWatch:
         await self._judgement.show(view, trouble)
         return min(ends, default=None)
 
-    def _due_at(self, view: View, claim: Claim) -> datetime:
-        """When the agent looks for itself.
+    async def _is_asked(self, view: View, claim: Claim) -> bool:
+        """Whether there is a job, maybe of an earlier run: that is followed, not put off."""
+        if claim.name not in view.asked:
+            if await self._journal.job_by_request(claim.name) is None:
+                return False
+            view.asked.add(claim.name)
+        return True
 
-        A passcode that was asked for already is not put off: its job is looked up, not made.
-        """
+    def _due_at(self, view: View, claim: Claim) -> datetime:
+        """When the agent looks for itself."""
         grace = view.lock.grace
         if view.book.standing.verdict in TAKEN_OVER:
             grace = min(grace, SHORT_GRACE)
         due_at = claim.listed_at + grace
         quiet_s = self.quiet_for_s(view.lock.id)
-        if claim.name not in view.asked and quiet_s > 0:
+        if quiet_s > 0:
             return max(due_at, self._clock.now() + timedelta(seconds=quiet_s))
         return due_at
 
