@@ -26,3 +26,14 @@ async def time_limit(seconds: float | None) -> AsyncGenerator[asyncio.Timeout]:
         if limit.expired() and task.cancelling() == cancellations:
             raise TimeoutError from None
         raise
+
+
+def stop_if_told() -> None:
+    """Raise ``CancelledError`` if this task was told to stop.
+
+    For loops that go on after an error: one that arises while a cancelled task cleans up takes the
+    place of the cancellation, which nobody repeats.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

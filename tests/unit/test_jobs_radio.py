@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent_rig import Door, Rig, no_hook, rig_at
+from agent_rig import PATIENCE_S, Door, Rig, no_hook, rig_at
 from ttlock_agent.errors import (
     AdapterProblem,
     AdapterUnavailable,
@@ -199,6 +199,31 @@ async def test_a_journal_that_fails_for_a_while_costs_nothing(
     await rig.clock.advance(JOURNAL_PAUSE_S)
     assert (await rig.final(job)).state is JobState.PROVED
     assert rig.door.adds == ["482913"]
+
+
+async def test_a_radio_that_is_stopped_in_a_visit_stops_although_the_journal_fails(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the visit could not put back must not take the place of the cancellation."""
+    is_in_visit = asyncio.Event()
+
+    async def hold(_number: int) -> None:
+        is_in_visit.set()
+        await asyncio.Event().wait()
+
+    async def fail(*_: Any, **__: Any) -> list[Job]:
+        raise JournalError("The disk is full.")
+
+    rig.door.before_write = hold
+    await rig.add("482913")
+    async with asyncio.timeout(PATIENCE_S):
+        await is_in_visit.wait()
+    monkeypatch.setattr(rig.journal, "move_many", fail)
+    radio = rig.tasks[0]
+    radio.cancel()
+    done, _ = await asyncio.wait({radio}, timeout=PATIENCE_S)
+    assert done
+    assert radio.cancelled()
 
 
 async def test_a_report_tells_what_a_visit_cost(rig: Rig) -> None:

@@ -244,6 +244,29 @@ async def test_a_failing_journal_is_waited_for_and_nothing_is_lost(call: str) ->
     assert set(broker.topics) == set("abc")
 
 
+async def test_a_publisher_that_is_stopped_stops_although_the_journal_fails() -> None:
+    shelf, broker = TroubledShelf(*letters("ab"), fails_at={"done"}), Broker()
+    is_stuck = asyncio.Event()
+    take = broker.publish
+
+    async def publish(publication: Publication) -> None:
+        if broker.taken:
+            is_stuck.set()
+            await asyncio.Event().wait()
+        await take(publication)
+
+    broker.publish = publish  # type: ignore[method-assign]
+    clock = NappingClock()
+    publisher = OutboxPublisher(shelf, broker, clock=clock, wake=shelf.wake)
+    running = asyncio.create_task(publisher.run())
+    await is_stuck.wait()
+    running.cancel()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert running.cancelled()
+    assert clock.naps == []
+
+
 async def test_what_a_broker_took_before_it_went_is_not_said_again() -> None:
     shelf, broker = Shelf(*letters("ab")), Broker()
     taken = broker.publish

@@ -33,6 +33,7 @@ from ttlock_agent.jobs.moves import move_those_open
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.waiting import Alarm, is_due, may_join
 from ttlock_agent.jobs.work import LockWork, Work
+from ttlock_agent.limits import stop_if_told
 from ttlock_agent.link import LinkFactory
 from ttlock_agent.lock.visit import LockProfile, Visit, visit_lock
 from ttlock_agent.requests import BENCH_VERBS
@@ -148,6 +149,7 @@ class Radio:
                 else:
                     await self._alarm.wait_until(await self._next_due_at())
             except JournalError as error:
+                stop_if_told()
                 log.error("journal_unusable", code=error.code, hint=error.hint)  # noqa: TRY400
                 await self._clock.sleep(JOURNAL_PAUSE_S)
 

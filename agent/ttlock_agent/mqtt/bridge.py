@@ -18,7 +18,7 @@ import structlog
 
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import JournalError
-from ttlock_agent.limits import time_limit
+from ttlock_agent.limits import stop_if_told, time_limit
 from ttlock_agent.logs import where
 from ttlock_agent.publication import Publication
 
@@ -188,6 +188,7 @@ class OutboxPublisher:
             except BrokerUnavailable:
                 continue
             except JournalError as error:
+                stop_if_told()
                 log.error("outbox_unusable", code=error.code, hint=error.hint)  # noqa: TRY400
                 await self._clock.sleep(JOURNAL_PAUSE_S)
                 continue

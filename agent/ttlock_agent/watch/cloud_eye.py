@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import structlog
 
+from ttlock_agent.call_budget import interval_s
 from ttlock_agent.clock import Clock
 from ttlock_agent.cloud.client import CloudClient
 from ttlock_agent.cloud.codes import GATEWAY_BUSY_RETRY_S
@@ -25,7 +26,7 @@ from ttlock_agent.jobs.store import Journal
 from ttlock_agent.limits import stop_if_told
 from ttlock_agent.watch.book import Book, ClockError
 from ttlock_agent.watch.claims import of_cloud, views_of
-from ttlock_agent.watch.pace import interval_s, pause_s
+from ttlock_agent.watch.pace import pause_s
 from ttlock_agent.watch.verdict import ProbeResult, Verdict
 from ttlock_agent.watch.watch import GatewayWatch
 
