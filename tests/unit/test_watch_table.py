@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from ttlock_agent.call_budget import calls_per_look, interval_s
 from ttlock_agent.cloud.errors import CloudProblem, CloudUnreachable, QuotaExhausted, refusal
 from ttlock_agent.errors import CloudError
 from ttlock_agent.requests import PasscodeKind
 from ttlock_agent.watch.book import Book, Claim, ClockError, Outcome, Probe
 from ttlock_agent.watch.evidence import gather, in_words, read
 from ttlock_agent.watch.hysteresis import Reading, Standing
-from ttlock_agent.watch.pace import calls_per_look, interval_s, pause_s
+from ttlock_agent.watch.pace import pause_s
 from ttlock_agent.watch.verdict import (
     TABLE,
     Evidence,

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from ttlock_agent.call_budget import interval_s
 from ttlock_agent.errors import ConfigError
-from ttlock_agent.watch.pace import interval_s
 
 from .document import Document
 from .findings import Severity
