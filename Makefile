@@ -1,6 +1,6 @@
 # Two commands for a newcomer: `make demo` and `make test`. Both set up .venv by themselves.
 BIN := .venv/bin
-SOURCES := protocol agent tests
+SOURCES := protocol agent tests hw-tests
 
 .PHONY: help demo demo-restore test check format bench fuzz clean
 
