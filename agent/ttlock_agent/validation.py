@@ -78,6 +78,8 @@ def _in_words(info: inspect.Type) -> str:
             return " or ".join(_in_words(t) for t in types if not isinstance(t, inspect.NoneType))
         case inspect.StructType(fields=fields):
             return "a section with " + ", ".join(field.encode_name for field in fields)
+        case inspect.VarTupleType(item_type=item):
+            return f"a list, each item of it {_in_words(item)}"
         case _:
             return _scalar_in_words(info)
 

@@ -136,6 +136,8 @@ MISTAKES: dict[str, tuple[str, str, int, int, list[str]]] = {
     "missing key": ("    time_zone: Europe/Berlin\n", "", 6, 5,
                     ["`locks[0].time_zone` is missing", "Europe/Berlin"]),
     "missing section": ("mqtt:\n  host: localhost\n", "", 1, 1, ["`mqtt` is missing", "host"]),
+    "missing list": (GOOD[GOOD.index("locks:") :], "", 1, 1,
+                     ["`locks` is missing", "locks: with a list, each item of it a section with id"]),
     "key twice": ("host: localhost", "host: localhost\n  host: other", 5, 3,
                   ["`host` is written twice", "line 4"]),
     "section empty": ("mqtt:\n  host: localhost", "mqtt:", 3, 6, ["`mqtt.host` is missing"]),
@@ -542,3 +544,11 @@ def test_every_setting_has_a_description_in_the_schema() -> None:
         if "description" not in described and "$ref" not in described
     ]
     assert undescribed == []
+
+
+@pytest.mark.parametrize("content", ["", "# nothing yet\n", "a: " + "[" * 3000])
+def test_what_is_wrong_with_a_whole_file_is_in_its_first_line(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "agent.yaml"
+    path.write_text(content)
+    (finding,) = check_config(path)
+    assert (finding.line, finding.column) == (1, 1)

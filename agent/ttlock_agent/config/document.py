@@ -63,10 +63,12 @@ class Document:
         except yaml.MarkedYAMLError as error:
             self._report_broken(error)
         except RecursionError:
-            self.report("", "The file is nested too deeply.", "Compare it with the example.")
+            message = "The file is nested too deeply."
+            self._add(_mark_after(""), "", message, "Compare it with the example.")
         else:
             if root is None:
-                self.report("", "The file is empty.", "Start from the annotated example.")
+                hint = "Start from the annotated example."
+                self._add(_mark_after(""), "", "The file is empty.", hint)
             else:
                 self._build(root, kind, "")
 
