@@ -137,7 +137,7 @@ MISTAKES: dict[str, tuple[str, str, int, int, list[str]]] = {
                     ["`locks[0].time_zone` is missing", "Europe/Berlin"]),
     "missing section": ("mqtt:\n  host: localhost\n", "", 1, 1, ["`mqtt` is missing", "host"]),
     "missing list": (GOOD[GOOD.index("locks:") :], "", 1, 1,
-                     ["`locks` is missing", "locks: with a list, each item of it a section with id"]),
+                     ["`locks` is missing", "locks: with a list, each item of it a section"]),
     "key twice": ("host: localhost", "host: localhost\n  host: other", 5, 3,
                   ["`host` is written twice", "line 4"]),
     "section empty": ("mqtt:\n  host: localhost", "mqtt:", 3, 6, ["`mqtt.host` is missing"]),
