@@ -50,19 +50,12 @@ def run(directory: Path) -> list[Figure]:
 
 
 async def deliver(directory: Path, wanted: int, held: int) -> list[Term]:
-    """Count one visit to a lock that the agent has met before.
-
-    At the first visit of all it reads the lock's log as well, which is not part of a delivery.
-    """
+    """Count one visit to a lock that the agent has never met before."""
     household = Household(directory, {LOCK: ADDRESS})
     household.furnish()
     clock = SystemClock()
     lock = awake(memory(passcodes=held))
     links = NearLinks({ADDRESS: lock})
-    async with agent(household, links) as running:
-        await asyncio.to_thread(household.ask, "clock.read", {"id": "first", "lock": LOCK})
-        await until(household, running, is_visited(LOCK))
-    links.links.clear()
     async with await household.open_journal(clock) as journal:
         for digits in unique(range(wanted)):
             now = clock.now()

@@ -58,6 +58,38 @@ async def test_what_happens_at_the_door_is_told_once(rig: Rig) -> None:
     assert await rig.events() == told
 
 
+async def test_that_a_lock_is_new_is_no_reason_to_read_its_log(rig: Rig) -> None:
+    rig.door.opens("314159")
+    await rig.final(await rig.add("482913"))
+    await rig.visits(1)
+    assert rig.door.count(GetLog) == 0
+    await visited(rig, 2)
+    assert rig.door.count(GetLog) > 0
+
+
+async def test_what_happened_since_the_lock_was_met_is_news_although_never_read(rig: Rig) -> None:
+    rig.door.opens("314159")
+    await rig.clock.advance(1)  # records are stamped in whole seconds
+    await rig.final(await rig.add("482913"))
+    await rig.visits(1)
+    rig.door.opens("271828")
+    await visited(rig, 2)
+    assert [told["record"] for told in await rig.events()] == [2]
+
+
+async def test_a_position_kept_by_an_older_agent_is_taken_up(rig: Rig) -> None:
+    await visited(rig, 1)
+    kept = await position(rig)
+    del kept["met_at"]
+    await rig.journal.remember_lock(LOCK, LOG, kept, rig.clock.now())
+    rig.door.opens("314159")
+    await visited(rig, 2)
+    assert await rig.events() == []
+    rig.door.opens("271828")
+    await visited(rig, 3)
+    assert len(await rig.events()) == 1
+
+
 async def test_the_bookmark_of_the_owners_app_is_left_alone(rig: Rig) -> None:
     rig.door.opens("314159")
     await visited(rig, 1)
@@ -92,12 +124,13 @@ async def test_a_long_history_takes_several_visits(rig: Rig) -> None:
             rig.door.opens("271828")
         rig.door.opens("1123334")
     await visited(rig, 1)
+    await visited(rig, 2)
     where = await position(rig)
     assert (where["cursor"], where["is_history"]) == (101, True)
-    await visited(rig, 2)
+    await visited(rig, 3)
     assert await rig.events() == []
     rig.door.opens("271828")
-    await visited(rig, 3)
+    await visited(rig, 4)
     (told,) = await rig.events()
     assert told["record"] == 151
 

@@ -1,13 +1,14 @@
 """Reads what is new in a lock's operation log, by a cursor of our own, and tells it once.
 
 The lock's own bookmark is never moved: the owner's app and the gateway share it. What happened
-before the first reading is history: it is read, as evidence, and not told.
+before the agent met the lock is history: it is read, as evidence, and not told. That a lock is new
+is no reason to read it: each record costs a round trip, and somebody waits for a passcode.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -55,6 +56,15 @@ class News:
 NO_NEWS: Final = News()
 
 
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """How far a log was read; while it is history, what was recorded from ``met_at`` on is not."""
+
+    cursor: int
+    is_history: bool
+    met_at: datetime
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
     """When the log last told of a passcode; ``refusal`` is the word of the last refusal."""
@@ -73,41 +83,54 @@ class DoorLog:
         self._clock = clock
 
     async def is_due(self, profile: LockProfile) -> bool:
-        """Whether the log was read too long ago to leave it at that while connected anyway."""
+        """Whether the log was read too long ago to leave it at that while connected anyway.
+
+        Of a lock that is new it is only noted that it was met.
+        """
         known = await self._journal.last_known(profile.id, LOG)
+        if known is None:
+            position = self._beginning()
+            await self._journal.remember(
+                profile.id, {LOG: self._kept(profile, position)}, position.met_at
+            )
+            return False
         return is_stale(known, self._clock.now(), profile.reproof_interval)
 
     async def read(self, visit: Visit, profile: LockProfile) -> News:
         """Read what is new, keep how far that was, and tell of it, in one transaction."""
-        cursor, is_history = await self._position(profile)
-        request = GetLog(cursor=cursor)
+        position = await self._position(profile)
+        request = GetLog(cursor=position.cursor)
         try:
             part = await visit.run(
-                read_log(cursor=cursor, limit=MAX_NEW_RECORDS),
+                read_log(cursor=position.cursor, limit=MAX_NEW_RECORDS),
                 auth=needed_auth(request, profile.keys, profile.quirks),
             )
         except CommandRefused as error:
             log.info("log_refused", lock=profile.id, refusal=error.refusal.name.lower())
             return NO_NEWS
-        first = part.next_cursor - len(part.records)
-        numbered = list(enumerate(part.records, start=first))
-        wishes = {wish.digits: wish for wish in await self._journal.wanted(profile.id)}
-        told = [] if is_history else self._events(profile, numbered, wishes)
         now = self._clock.now()
+        first = part.next_cursor - len(part.records)
+        new = [
+            (number, record)
+            for number, record in enumerate(part.records, start=first)
+            if not position.is_history or _is_since(position.met_at, record, profile, now)
+        ]
+        wishes = {wish.digits: wish for wish in await self._journal.wanted(profile.id)}
+        reached = replace(
+            position,
+            cursor=part.next_cursor,
+            is_history=position.is_history and len(part.records) >= MAX_NEW_RECORDS,
+        )
         await self._journal.remember(
             profile.id,
             {
-                LOG: {
-                    "cursor": part.next_cursor,
-                    "is_history": is_history and len(part.records) >= MAX_NEW_RECORDS,
-                    "keys": self._keys_mark(profile),
-                },
+                LOG: self._kept(profile, reached),
                 USES: await self._uses(profile, part.records),
             },
             now,
-            events=told,
+            events=self._events(profile, new, wishes),
         )
-        return NO_NEWS if is_history else _news(part.records)
+        return _news([record for _, record in new])
 
     async def use_of(self, lock: str, digits: str) -> Use:
         """Return what the log says of one passcode, as far as it was read."""
@@ -115,13 +138,30 @@ class DoorLog:
         uses: Mapping[str, Any] = {} if known is None else known.value
         return Use(**uses.get(self._journal.mark(lock, digits), {}))
 
-    async def _position(self, profile: LockProfile) -> tuple[int, bool]:
-        """Return the cursor, and whether what follows is history from before we came."""
+    async def _position(self, profile: LockProfile) -> _Position:
         known = await self._journal.last_known(profile.id, LOG)
         if known is None or known.value["keys"] != self._keys_mark(profile):
             # A lock that got new keys was reset, and began its log anew.
-            return OLDEST, True
-        return known.value["cursor"], known.value["is_history"]
+            return self._beginning()
+        met_at = known.value.get("met_at")  # not kept by older agents
+        return _Position(
+            cursor=known.value["cursor"],
+            is_history=known.value["is_history"],
+            met_at=self._clock.now() if met_at is None else datetime.fromisoformat(met_at),
+        )
+
+    def _beginning(self) -> _Position:
+        # Records are stamped in whole seconds.
+        met_at = self._clock.now().replace(microsecond=0)
+        return _Position(OLDEST, is_history=True, met_at=met_at)
+
+    def _kept(self, profile: LockProfile, position: _Position) -> dict[str, Any]:
+        return {
+            "cursor": position.cursor,
+            "is_history": position.is_history,
+            "met_at": position.met_at.isoformat(),
+            "keys": self._keys_mark(profile),
+        }
 
     def _keys_mark(self, profile: LockProfile) -> str:
         return self._journal.mark(profile.id, profile.keys.aes_key.hex())
@@ -175,6 +215,16 @@ class DoorLog:
             elif use:
                 uses[name] = use
         return dict(list(uses.items())[-MAX_USES:])
+
+
+def _is_since(
+    met_at: datetime, record: LogRecord | Unreadable, profile: LockProfile, now: datetime
+) -> bool:
+    """Whether ``record`` tells of something after the agent met the lock."""
+    if isinstance(record, Unreadable):
+        return False
+    at = recorded_at(record, profile.zone, near=now)
+    return at is not None and at >= met_at
 
 
 def _news(records: Sequence[LogRecord | Unreadable]) -> News:
