@@ -145,6 +145,19 @@ async def test_the_locks_own_record_of_an_addition_is_evidence(
     assert (await scene.shown())["missing"] == 1
 
 
+async def test_the_record_of_the_agents_own_work_is_no_evidence(
+    scene: Scene, callbacks: Callbacks
+) -> None:
+    scene.enter("482913")
+    scene.rig.door.is_in_range = False
+    await scene.eye.try_to_look()
+    (job,) = await scene.jobs()
+    await scene.rig.until(job, lambda job: job.not_before_at is not None)
+    assert await post(scene, record(1, "482913", lock_record_type=93))
+    assert (await scene.watch.book(LOCK)).outcomes == {}
+    assert await scene.verdict() == "unknown"
+
+
 async def test_a_gateway_that_goes_is_told_of(scene: Scene, callbacks: Callbacks) -> None:
     await scene.book("482913")
     await scene.round()

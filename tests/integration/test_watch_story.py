@@ -102,6 +102,19 @@ async def test_a_gateway_that_comes_and_goes_is_believed_at_the_second_look(scen
     )
 
 
+async def test_a_lock_is_left_in_peace_after_a_visit(scene: Scene) -> None:
+    await scene.book("482913")
+    await scene.round()
+    await scene.rig.visits(1)
+    scene.enter("771204")
+    await scene.eye.try_to_look()
+    assert await scene.watch.follow() == scene.rig.clock.now() + timedelta(seconds=QUIET_S)
+    assert len(await scene.jobs()) == 1
+    await scene.rig.clock.advance(QUIET_S)
+    await scene.watch.follow()
+    assert len(await scene.jobs()) == 2
+
+
 # Probes.
 
 
@@ -349,6 +362,19 @@ async def test_who_removes_a_record_from_the_cloud_is_not_contradicted(scene: Sc
         await later(scene)
     assert scene.world.locks[0].listed == []
     assert scene.rig.door.digits == ["771204"]
+
+
+async def test_who_replaces_a_record_makes_it_the_clouds_own(scene: Scene) -> None:
+    await scene.rig.final(await scene.rig.add("771204"))
+    await later(scene)
+    scene.world.locks[0].listed = []
+    theirs = scene.enter("771204")
+    await later(scene)
+    await scene.rig.final(await scene.rig.delete("771204"))
+    for _ in range(3):
+        await later(scene)
+    assert scene.world.locks[0].listed == [theirs]
+    assert scene.rig.door.digits == ["771204"], "for the cloud wants it"
 
 
 # Calls.

@@ -26,7 +26,7 @@ def _readable(body: dict[str, Any]) -> str:
     lines = [
         f"ttlock-agent {body['version']}, up {body['uptime_s']:.0f} s",
         f"broker  {mqtt['status']} (MQTT {mqtt['version']})" + _because(mqtt["error"]),
-        "cloud   " + ("watched" if cloud["is_watched"] else "not configured")
+        "cloud   " + (_cloud_calls(cloud) if cloud["is_watched"] else "not configured")
         + _because(cloud.get("error")),
     ]  # fmt: skip
     if body["journal_set_aside"]:
@@ -72,6 +72,16 @@ def _lock_facts(lock: dict[str, Any]) -> str:
             f"{usage['connections']} connections and {usage['connected_s']:.0f} s on {usage['day']}"
         )
     return ", ".join(facts)
+
+
+def _cloud_calls(cloud: dict[str, Any]) -> str:
+    calls = cloud.get("calls_this_month")
+    if calls is None:
+        return "not read yet"
+    return (
+        f"watched every {cloud['poll_interval_s']} s, {calls} of {cloud['monthly_call_budget']} "
+        "calls this month"
+    )
 
 
 def _because(reason: str | None) -> str:
