@@ -103,8 +103,6 @@ async def test_a_read_ends_when_the_lock_hangs_up(rig: Rig) -> None:
 
 
 async def test_what_was_said_before_the_end_can_still_be_read(rig: Rig) -> None:
-    if rig.name == "vm":
-        pytest.skip("bluetoothd may hear of the end before it reads what came just before (5.82)")
     rig.break_by(Fault(action=FaultAction.DROP_AFTER, at=FaultPoint.ANSWER, request="GetClock"))
     async with visit_lock(rig.factory, rig.profile, CLOCK) as visit:
         assert (await visit.ask(GetClock())).local_time is not None

@@ -28,6 +28,9 @@ INTERVAL_MS: Final = 250.0
 """Between two advertisements. A dozing lock takes up to ten seconds; nobody wants to wait here."""
 LOOK_AGAIN_S: Final = 1.0
 """What shows in the advertisement may change by time alone: touched, dormant, battery."""
+LAST_WORDS_S: Final = 0.5
+"""Between what the lock says last and its hanging up. bluetoothd learns of data and of the end on
+two ways, and drops the data if the end is faster."""
 CANCEL_AGAIN_S: Final = 0.1
 ATT_MTU: Final = 23
 """Real locks stay with the smallest one (reference 2.2)."""
@@ -130,7 +133,7 @@ class _Peripheral:
         await self._device.power_on()
         shown: bytes | None = None
         while True:
-            data = self._server.advertisement()
+            data = self._server.advertisement() if self._connection is None else None
             if data != shown:
                 await self._show(data)
                 shown = data
@@ -153,6 +156,7 @@ class _Peripheral:
                     await self._clock.sleep(output.after_s)
                     await self._device.notify_subscriber(connection, self._answers, output.data)
                 else:
+                    await self._clock.sleep(LAST_WORDS_S)
                     await connection.disconnect()
             except ProtocolError as error:
                 # The central went away in this very moment; that is for the disconnection to tell.
@@ -183,6 +187,7 @@ class _Peripheral:
             while not self._outputs.empty():
                 self._outputs.get_nowait()
             self._server.leave(self)
+            self._server.changed.set()
 
     def _on_write(self, connection: Connection, data: bytes) -> None:
         if connection is not self._connection or not self._server.write(self, data):

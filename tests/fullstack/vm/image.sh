@@ -164,8 +164,8 @@ name=clean
 [ -z "$package" ] || name=$(sha256sum "$package" | cut -c 1-10)
 image=$base/image-$name
 if [ ! -e "$image/root.img" ]; then
-    # One image with a package is kept: its successor replaces it.
-    [ "$name" = clean ] || find "$base" -maxdepth 1 -name 'image-*' ! -name image-clean -exec rm -rf {} +
+    # Those of older packages go, unless somebody may still be booting from one.
+    [ "$name" = clean ] || find "$base" -maxdepth 1 -name 'image-*' ! -name image-clean -mmin +120 -exec rm -rf {} +
     part=$image.part
     rm -rf "$part"
     mkdir -p "$part/root"
