@@ -41,7 +41,11 @@ from .state import UNSUPPORTED_VERSION, ConnectionState, ConnectionStatus, refus
 from .topics import OFFLINE, ONLINE
 
 LAST_WORD_TIMEOUT_S = 2.0
-"""How long a client on its way out waits for the broker to confirm all it has said."""
+"""How long an agent on its way out waits for the broker to confirm all it has said."""
+
+RECONNECT_TIMEOUT_S = 20.0
+"""The same before the next connection: a broker that saves each change, as ours is told to, takes
+seconds for the acknowledgements of a thousand requests, and would deliver the rest once more."""
 
 ANSWER_TIMEOUT_S = 3.0
 """A broker answers a CONNECT within milliseconds; one that does not understand it may never."""
@@ -154,9 +158,9 @@ class MqttConnection:
         client.start()
         try:
             pause_s = await self._replacement
-            await self._say_last(client, ONLINE)
+            await self._say_last(client, ONLINE, limit_s=RECONNECT_TIMEOUT_S)
         except asyncio.CancelledError:
-            await self._say_last(client, OFFLINE)
+            await self._say_last(client, OFFLINE, limit_s=LAST_WORD_TIMEOUT_S)
             raise
         else:
             return pause_s
@@ -178,7 +182,7 @@ class MqttConnection:
                         BrokerUnavailable("the connection ended before the broker acknowledged")
                     )
 
-    async def _say_last(self, client: BrokerClient, status: bytes) -> None:
+    async def _say_last(self, client: BrokerClient, status: bytes, *, limit_s: float) -> None:
         """Publish our status, and with its confirmation know that all before it has been read.
 
         A broker that is slower than our next connection drops the unread rest of this one, and with
@@ -188,7 +192,7 @@ class MqttConnection:
             return
         last_word = Publication(self._settings.topics.status, status, retain=True)
         with contextlib.suppress(TimeoutError, PublishRefused):
-            async with time_limit(LAST_WORD_TIMEOUT_S):
+            async with time_limit(limit_s):
                 await self._publish_with(client, last_word)
 
     async def _publish_with(self, client: BrokerClient, publication: Publication) -> None:
