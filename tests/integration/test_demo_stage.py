@@ -1,10 +1,15 @@
 """The demo leaves nothing behind, and counts what the lock was asked for."""
 
+import json
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ttlock_agent.clock import SystemClock
 from ttlock_agent.demo.broker import BrokerKind
@@ -18,6 +23,32 @@ async def test_no_broker_outlives_the_stage(tmp_path: Path) -> None:
         socket.create_connection((broker.host, broker.port), timeout=5).close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((broker.host, broker.port), timeout=5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_told_to_stop_takes_its_processes_along(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "ttlock_agent",
+        "demo",
+        "--json",
+        "--keep",
+        str(tmp_path / "a"),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if json.loads(line)["event"] == "agent_started":
+                break
+        demo.send_signal(number)
+        demo.communicate(timeout=30)
+    assert demo.returncode == 1
+    config = yaml.safe_load((tmp_path / "a" / "agent.yaml").read_text())
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((config["mqtt"]["host"], config["mqtt"]["port"]), timeout=5)
 
 
 def test_a_broker_is_not_started_twice(start_broker: Any) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from ttlock_agent.cli.demo import made_directory
+from ttlock_agent.cli.demo import end_as_by_ctrl_c, made_directory
 from ttlock_agent.clock import SystemClock
 from ttlock_agent.demo.restore_stage import build_restore_stage
 from ttlock_agent.demo.restore_story import RestoreAccount, RestoreStory, Tell
@@ -33,6 +33,7 @@ def demo_restore_command(*, as_json: bool, keep: Path | None) -> None:
     Exit code 0 only if all that opened the door before opens it again, and the report names the
     fingers that do not.
     """
+    end_as_by_ctrl_c()
     narrator = RestoreNarrator()
     account = asyncio.run(_play(keep, tell_as_json if as_json else narrator.tell))
     if as_json:
