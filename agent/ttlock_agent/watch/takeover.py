@@ -107,7 +107,7 @@ class Takeover:
             log.warning("cloud_removals_held_back", lock=lock, passcodes=len(settled))
             return
         for wish in settled:
-            log.info("cloud_entry_vanished", lock=lock, label=wish.label)
+            log.info("cloud_entry_vanished", lock=lock, revision=wish.revision)
             await self._remove(lock, book, wish)
         for wish in wishes:
             if not wish.is_wanted and wish.owner == SOURCE and wish.digits not in listed:
