@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 import click
 
 from ttlock_agent import __version__
-from ttlock_agent.errors import AgentError
+from ttlock_agent.errors import EX_USAGE, AgentError
 
 _COMMANDS: Final = MappingProxyType(
     {
@@ -54,8 +54,13 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line; an error is two lines on standard error and an exit code."""
     try:
-        cli.main(prog_name="ttlock-agent", standalone_mode=True)
+        sys.exit(cli.main(prog_name="ttlock-agent", standalone_mode=False))
     except AgentError as error:
         click.echo(f"ttlock-agent: {error.message}\n  {error.hint}", err=True)
         sys.exit(error.exit_code)
-    sys.exit(0)  # pragma: no cover - click exits by itself
+    except click.ClickException as error:
+        error.show()
+        sys.exit(EX_USAGE if isinstance(error, click.UsageError) else error.exit_code)
+    except click.Abort:
+        click.echo("Aborted.", err=True)
+        sys.exit(1)
