@@ -40,7 +40,7 @@ from ttlock_agent.jobs.door import DoorWatch, Sign
 from ttlock_agent.jobs.housekeeping import Housekeeper
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.memory import LockMemory
-from ttlock_agent.jobs.radio import Radio
+from ttlock_agent.jobs.radio import JOURNAL_PAUSE_S, Radio
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.waiting import Alarm, Deadlines
 from ttlock_agent.jobs.work import Work
@@ -250,6 +250,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 beat=heartbeats.loop("deadlines", limit_s=JOURNAL_LIMIT_S),
             ).run,
             Housekeeper(journal, clock).run,
+            lambda: _introduce(journal, _info(config, topics), clock),
             Daylight(journal, intake, locks.profiles, clock).run,
             Herald(
                 surroundings.notifier,
@@ -264,7 +265,6 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
         await stack.enter_async_context(
             serve_control(config.agent.control_socket, service.on_control)
         )
-        await journal.post([_info(config, topics)])
         await _serve(owners, surroundings.notifier)
 
 
@@ -318,6 +318,18 @@ def _mqtt_settings(config: Config) -> MqttSettings:
         allow_plaintext=mqtt.allow_plaintext,
         response_prefix=mqtt.response_topic_prefix,
     )
+
+
+async def _introduce(journal: Journal, info: Publication, clock: Clock) -> None:
+    """Queue what the agent is, as soon as the journal takes it: a full disk is no reason to end."""
+    while True:
+        try:
+            await journal.post([info])
+        except JournalError as error:
+            log.error("journal_unusable", code=error.code, hint=error.hint)  # noqa: TRY400
+            await clock.sleep(JOURNAL_PAUSE_S)
+        else:
+            return
 
 
 def _info(config: Config, topics: Topics) -> Publication:

@@ -225,8 +225,10 @@ class Service:
         counts = await self._journal.counts()
         waiting = sum(count for state, count in counts.items() if state not in FINAL_STATES)
         unknown = counts[JobState.UNKNOWN]
+        trouble = self._journal.trouble
         return (
-            f"broker {self._vitals.mqtt()['status']}; "
+            ("" if trouble is None else f"journal {trouble.problem}; ")
+            + f"broker {self._vitals.mqtt()['status']}; "
             f"{reached} of {len(locks)} locks reached"
             + (f", {keyless} without keys" if keyless else "")
             + f"; {waiting} open jobs"
@@ -237,6 +239,7 @@ class Service:
         """Return how the agent is, without any secret."""
         counts = await self._journal.counts()
         open_jobs = await self._journal.recent(MAX_OPEN_JOBS, is_open_only=True)
+        trouble = self._journal.trouble
         return {
             "version": __version__,
             "uptime_s": round(self._clock.monotonic() - self._started_s, 1),
@@ -244,6 +247,13 @@ class Service:
             "cloud": self._vitals.cloud(),
             "vault_key": self._vitals.vault_key,
             "journal_set_aside": self._vitals.journal_set_aside,
+            "journal_trouble": None
+            if trouble is None
+            else {
+                "problem": trouble.problem.value,
+                "message": trouble.message,
+                "hint": trouble.hint,
+            },
             "is_time_synchronised": await self._vitals.time_sync.is_synchronised(),
             "locks": {
                 name: asdict(lock)

@@ -31,6 +31,9 @@ def _readable(body: dict[str, Any]) -> str:
     ]  # fmt: skip
     if body["journal_set_aside"]:
         lines.append(f"journal was damaged and is set aside as {body['journal_set_aside']}")
+    if body["journal_trouble"]:
+        trouble = body["journal_trouble"]
+        lines.append(f"journal {trouble['message']} {trouble['hint']}")
     for name, lock in body["locks"].items():
         lines.append(f"lock    {name} at {lock['address']}: {_lock_state(lock)}")
         facts = _lock_facts(lock)

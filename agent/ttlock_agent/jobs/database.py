@@ -90,6 +90,8 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self.set_aside: Path | None = None
         """Where a damaged file was put when this one was opened."""
+        self.trouble: JournalError | None = None
+        """Why the last change was not kept; ``None`` if it was."""
 
     @classmethod
     async def open(cls, directory: Path, now: datetime) -> Self:
@@ -112,7 +114,13 @@ class Database:
 
     async def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``change`` as one transaction: durable when this returns, undone if it raises."""
-        return await self._on_thread(self._write, change)
+        try:
+            outcome: T = await self._on_thread(self._write, change)
+        except JournalError as error:
+            self.trouble = error
+            raise
+        self.trouble = None
+        return outcome
 
     async def checkpoint(self) -> bool:
         """Move the write-ahead log into the file and empty it; False if a reader holds it back."""

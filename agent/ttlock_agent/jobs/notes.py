@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
+from ttlock_agent.errors import JournalError
 from ttlock_agent.jobs.database import Database
 from ttlock_agent.jobs.model import Known
 from ttlock_agent.jobs.rows import SealedRows, from_micros, insert, to_micros
@@ -15,6 +16,9 @@ from ttlock_agent.publication import Publication
 from ttlock_agent.vault import Vault
 
 T = TypeVar("T")
+
+_CHECK: Final = "journal-check"
+"""Name of the secret, an empty one, that tells whether anything can be kept."""
 
 
 class Notes:
@@ -25,6 +29,15 @@ class Notes:
         self._on_change = on_change
         self._vault = vault
         self._rows = SealedRows(vault)
+
+    @property
+    def trouble(self) -> JournalError | None:
+        """Why the last change was not kept, if it was not."""
+        return self._database.trouble
+
+    async def check(self) -> None:
+        """Raise ``JournalError`` unless a change is kept just now."""
+        await self.put_secret(_CHECK, b"")
 
     async def remember_lock(self, lock: str, kind: str, value: object, as_of: datetime) -> None:
         """Keep what a lock said, replacing what it said before; ``value`` is anything for JSON."""

@@ -142,6 +142,9 @@ class Radio:
         while True:
             self._beat()
             try:
+                if self._journal.trouble is not None:
+                    # Connecting for nothing would cost the lock's battery, uncounted.
+                    await self._journal.check()
                 lock = await self._next_lock()
                 if lock is not None:
                     async with self._airtime:
