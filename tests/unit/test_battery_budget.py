@@ -107,7 +107,7 @@ async def test_seconds_count_as_well(tmp_path: Path) -> None:
     async with rig_at(tmp_path, budget=Budget(connected_s_per_day=3.0)) as rig:
 
         async def dawdle(_number: int) -> None:
-            await rig.clock.advance(1)
+            await rig.clock.advance(3)
 
         rig.door.after_write = dawdle
         await visited(rig, 1)
