@@ -1,8 +1,10 @@
 # Two commands for a newcomer: `make demo` and `make test`. Both set up .venv by themselves.
 BIN := .venv/bin
-SOURCES := protocol agent tests hw-tests
+SOURCES := protocol agent tests hw-tests deploy
+IN_GUEST := PYTHONPATH=/opt/site:/work/tests/fullstack/vm /opt/ttlock-agent/current/bin/python \
+	/work/tests/fullstack/vm
 
-.PHONY: help demo demo-restore test check format bench fuzz clean
+.PHONY: help demo demo-restore test check format bench fuzz deb test-deb test-vm bench-vm nightly clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -39,6 +41,30 @@ bench: .venv/.test
 fuzz: .venv/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[fuzz]"
 	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
+
+## make deb       the Debian packages of both architectures, in dist/
+deb: .venv/.demo
+	deploy/deb.sh amd64
+	deploy/deb.sh arm64
+
+## make test-deb  install, upgrade, break, move to the next Debian, remove, purge (root; 5 minutes)
+test-deb: .venv/.demo
+	deploy/deb.sh amd64
+	tests/deb/chroot.sh bookworm
+	tests/deb/chroot.sh trixie
+
+## make test-vm   the installed service against a real Bluetooth stack in QEMU (root)
+test-vm: .venv/.demo
+	timeout --kill-after=10 3600 tests/fullstack/vm/all.sh
+
+## make bench-vm  what a passcode costs over BlueZ, and what idling does
+bench-vm: .venv/.demo
+	LIMIT=1200 tests/fullstack/run -- $(IN_GUEST)/measures.py bench
+
+## make nightly   an hour of deliveries, twenty power cuts and as many kills, on both Debians
+nightly: .venv/.demo
+	CUTS=20 KILLS=20 tests/fullstack/vm/all.sh
+	LIMIT=5400 tests/fullstack/run -- $(IN_GUEST)/measures.py soak
 
 ## make clean     remove what was made here
 clean:

@@ -4,7 +4,7 @@
 # CUTS is the number of power cuts for each suite, KILLS of kill -9. Ends with the first failure.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
-vm=tests/fullstack/vm cuts=${CUTS:-2}
+vm=tests/fullstack/vm cuts=${CUTS:-2} kills=${KILLS:-3}
 package=$(deploy/deb.sh amd64 | tail -1)
 export PACKAGE=$package FOLLOW=yes
 python="HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis PYTHONPATH=/opt/site:/work/$vm /opt/ttlock-agent/current/bin/python"
@@ -15,7 +15,7 @@ for suite in "${suites[@]}"; do
     LIMIT=600 tests/fullstack/run --suite "$suite" --fast -- \
         "$python -m pytest -q -p no:cacheprovider --rig vm --timeout 300 tests/fullstack/test_link.py tests/fullstack/test_every_request.py"
     echo "==== $suite: the installed service"
-    LIMIT=900 tests/fullstack/run --suite "$suite" -- "KILLS=${KILLS:-3} $python $vm/scenes.py"
+    LIMIT=$((900 + 60 * kills)) tests/fullstack/run --suite "$suite" -- "KILLS=$kills $python $vm/scenes.py"
     echo "==== $suite: power cuts"
     python3 $vm/power_cuts.py "$($vm/image.sh "$suite" amd64 "$package")" --cuts "$cuts"
     echo "==== $suite: the life of the package"
