@@ -4,7 +4,7 @@ SOURCES := protocol agent tests hw-tests deploy
 IN_GUEST := PYTHONPATH=/opt/site:/work/tests/fullstack/vm /opt/ttlock-agent/current/bin/python \
 	/work/tests/fullstack/vm
 
-.PHONY: help demo demo-restore test check format bench fuzz deb test-deb test-vm bench-vm nightly clean
+.PHONY: help demo demo-restore test check format bench fuzz deb test-deb test-vm bench-vm nightly storm storm-nightly clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -65,6 +65,16 @@ bench-vm: .venv/.demo
 nightly: .venv/.demo
 	CUTS=20 KILLS=20 tests/fullstack/vm/all.sh
 	LIMIT=5400 tests/fullstack/run -- $(IN_GUEST)/measures.py soak
+
+## make storm     the agent killed at every step, and COUNT hours of bad weather from SEED on
+storm: .venv/.test
+	$(BIN)/python -m tests.storm crash --list build/storm-pairs.txt
+	$(BIN)/python -m tests.storm random --seed $(or $(SEED),0) --count $(or $(COUNT),1000)
+
+## make storm-nightly   ten times as many hours, other ones each night, and five real minutes
+storm-nightly: .venv/.test
+	$(MAKE) storm SEED=$(or $(SEED),$(shell date +%y%m%d)00000) COUNT=$(or $(COUNT),10000)
+	$(BIN)/python -m tests.storm real --seed $(or $(SEED),$(shell date +%y%m%d))
 
 ## make clean     remove what was made here
 clean:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import logging
+import multiprocessing
+import os
 import random
 import sys
 import time
 import traceback
 from collections import Counter
 from collections.abc import Sequence
+from multiprocessing.pool import Pool
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # helpers that tests share
@@ -19,6 +22,7 @@ import structlog
 from ttlock_agent.logs import bound_logger
 
 from .crash import Pair, moments_of, try_pair
+from .real import storm as real_storm
 from .scenarios import SCENARIOS
 from .weather import storm
 
@@ -27,6 +31,7 @@ def main() -> int:
     """Run one of the commands; exit 1 if an invariant did not hold."""
     parser = argparse.ArgumentParser(prog="python -m tests.storm", description=__doc__)
     parser.add_argument("--log", action="store_true", help="show what the agent logs")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes to use")
     commands = parser.add_subparsers(dest="command", required=True)
     crash = commands.add_parser("crash", help="kill at each step of each scenario")
     crash.add_argument("--sample", type=int, help="only so many, chosen by the seed")
@@ -37,24 +42,43 @@ def main() -> int:
     weather = commands.add_parser("random", help="hours of random faults and kills")
     weather.add_argument("--seed", type=int, default=0, help="of the first hour")
     weather.add_argument("--count", type=int, default=1, help="how many, each with the next seed")
+    real = commands.add_parser("real", help="real processes and a real broker, in real time")
+    real.add_argument("--seed", type=int, default=0)
+    real.add_argument("--seconds", type=float, default=300.0)
     arguments = parser.parse_args()
     structlog.configure(
         wrapper_class=bound_logger(logging.DEBUG if arguments.log else logging.CRITICAL),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    return {"crash": _crash, "random": _random}[arguments.command](arguments)
+    run = {"crash": _crash, "random": _random, "real": _real}[arguments.command]
+    return run(arguments)
+
+
+def _workers(jobs: int) -> Pool:
+    """Processes that share the work; they begin as copies of this one."""
+    return multiprocessing.get_context("fork").Pool(jobs)
+
+
+def _real(arguments: argparse.Namespace) -> int:
+    print(f"{arguments.seconds:.0f} s, seed {arguments.seed}", flush=True)
+    faults = real_storm(arguments.seconds, arguments.seed)
+    for fault in faults:
+        print(f"    {fault}")
+    print("FAILED" if faults else "ok")
+    return 1 if faults else 0
 
 
 def _random(arguments: argparse.Namespace) -> int:
     since, events, failed = time.monotonic(), Counter[str](), []
-    for seed in range(arguments.seed, arguments.seed + arguments.count):
-        outcome = storm(seed)
-        events += outcome.events
-        print(f"seed {seed}: {'ok' if not outcome.faults else 'FAILED'}", flush=True)
-        for fault in outcome.faults:
-            print(f"    {fault}")
-        if outcome.faults:
-            failed.append(seed)
+    seeds = range(arguments.seed, arguments.seed + arguments.count)
+    with _workers(arguments.jobs) as workers:
+        for outcome in workers.imap(storm, seeds):
+            events += outcome.events
+            print(f"seed {outcome.seed}: {'FAILED' if outcome.faults else 'ok'}", flush=True)
+            for fault in outcome.faults:
+                print(f"    {fault}")
+            if outcome.faults:
+                failed.append(outcome.seed)
     for name, count in sorted(events.items()):
         print(f"    {name:30} {count:6}")
     print(
@@ -73,9 +97,12 @@ def _crash(arguments: argparse.Namespace) -> int:
         print(f"seed {arguments.seed}")
         pairs = random.Random(arguments.seed).sample(pairs, arguments.sample)
     if arguments.list is not None:
+        arguments.list.parent.mkdir(parents=True, exist_ok=True)
         arguments.list.write_text("".join(f"{pair}\n" for pair in pairs), encoding="utf-8")
     since = time.monotonic()
-    failed = [pair for pair in pairs if not _holds(pair)]
+    with _workers(arguments.jobs) as workers:
+        held = list(workers.imap(_holds, pairs, chunksize=4))
+    failed = [pair for pair, is_held in zip(pairs, held, strict=True) if not is_held]
     _tell(pairs, failed)
     print(
         f"{len(pairs)} distinct pairs of scenario and step, {len(failed)} failed "

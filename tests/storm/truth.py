@@ -68,7 +68,11 @@ class Ledger:
         self._stage.broker.ask(verb, **body)
 
     def ask_set(self, by_label: dict[str, Wish], **body: Any) -> None:
-        """Have the owner of a set ask; ``by_label`` are all passcodes it may be about."""
+        """Have the owner of a set ask.
+
+        ``by_label`` are all passcodes it may be about, those of later sets included: one may come
+        before another.
+        """
         self._sets[body["id"]] = by_label
         self._stage.broker.ask("passcode.sync", **body)
 

@@ -229,15 +229,15 @@ class _Storm:
             ledger.ask(verb, id=name, lock=door)
 
     def _ask_set(self, stage: House, ledger: Ledger, name: str) -> None:
-        draw, wishes = self._random, dict(self._labels)
+        draw = self._random
         chosen = draw.sample(POOL[8:], draw.randint(0, 3))
         entries = []
         for digits in chosen:
             wish = self._wish(FRONT, digits, stage)
             label = f"guest {len(self._labels)}"
-            self._labels[label] = wishes[label] = wish
+            self._labels[label] = wish
             entries.append({"passcode": digits, "label": label, **_until(wish)})
-        ledger.ask_set(wishes, id=name, lock=FRONT, owner="pms", passcodes=entries)
+        ledger.ask_set(self._labels, id=name, lock=FRONT, owner="pms", passcodes=entries)
 
     def _wish(self, door: str, digits: str, stage: House) -> Wish:
         until = None
