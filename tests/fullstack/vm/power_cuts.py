@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NoReturn
 
 BOOT = Path(__file__).with_name("boot.sh")
 OUT = Path("/out")
@@ -80,8 +81,14 @@ def boot(image: Path, out: Path, first: int) -> subprocess.Popen[bytes]:
         "LIMIT": str(BOOT_LIMIT_S),
     }
     (out / "delivering").unlink(missing_ok=True)
-    errors = None if first == 0 else subprocess.DEVNULL  # a killed machine is what is wanted
-    return subprocess.Popen([str(BOOT), command], env=environment, stderr=errors)
+    with (out / "boot.log").open("w") as log:
+        return subprocess.Popen([str(BOOT), command], env=environment, stderr=log)
+
+
+def fail(out: Path, what: str) -> NoReturn:
+    for name in ("test.log", "boot.log"):
+        print((out / name).read_text(errors="replace"))
+    sys.exit(f"FAILED: {what}")
 
 
 def cut(image: Path, out: Path, number: int) -> None:
@@ -90,12 +97,12 @@ def cut(image: Path, out: Path, number: int) -> None:
     end_s = time.monotonic() + BOOT_LIMIT_S
     while not (out / "delivering").exists():
         if machine.poll() is not None or time.monotonic() > end_s:
-            sys.exit("FAILED: the machine did not come up\n" + (out / "test.log").read_text())
+            fail(out, "the machine did not come up")
         time.sleep(0.1)
     moment_s = random.uniform(0, LATEST_CUT_S)
     time.sleep(moment_s)
     if machine.poll() is not None:
-        sys.exit("FAILED before the cut\n" + (out / "test.log").read_text())
+        fail(out, "the machine ended before the cut")
     # The process behind `timeout`, at once and with no chance to flush anything.
     supervisor = (out / "pid").read_text().strip()
     children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
@@ -120,9 +127,8 @@ def main() -> None:
         out = Path(directory)
         for number in range(arguments.cuts):
             cut(arguments.image, out, number)
-        if (status := boot(arguments.image, out, 0).wait()) != 0:
-            print((out / "test.log").read_text())
-            sys.exit(status)
+        if boot(arguments.image, out, 0).wait() != 0:
+            fail(out, "not everything that was accepted is proved, once")
         print((out / "test.log").read_text(), end="")
 
 
