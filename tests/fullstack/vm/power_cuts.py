@@ -14,10 +14,13 @@ import argparse
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -68,7 +71,9 @@ def in_guest(first: int) -> None:
         time.sleep(BOOT_LIMIT_S)  # the cut came later than the last delivery
 
 
-def boot(image: Path, out: Path, first: int) -> subprocess.Popen[bytes]:
+@contextmanager
+def boot(image: Path, out: Path, first: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Boot a machine, which ends with the context, whatever ends that."""
     command = (
         "PYTHONPATH=/opt/site:/work/tests/fullstack/vm /opt/ttlock-agent/current/bin/python "
         f"/work/tests/fullstack/vm/power_cuts.py guest {first}"
@@ -82,7 +87,12 @@ def boot(image: Path, out: Path, first: int) -> subprocess.Popen[bytes]:
     }
     (out / "delivering").unlink(missing_ok=True)
     with (out / "boot.log").open("w") as log:
-        return subprocess.Popen([str(BOOT), command], env=environment, stderr=log)
+        machine = subprocess.Popen([str(BOOT), command], env=environment, stderr=log)
+    try:
+        yield machine
+    finally:
+        machine.terminate()
+        machine.wait()
 
 
 def fail(out: Path, what: str) -> NoReturn:
@@ -93,21 +103,20 @@ def fail(out: Path, what: str) -> NoReturn:
 
 def cut(image: Path, out: Path, number: int) -> None:
     """Boot, wait for deliveries to begin, and pull the plug at a random moment after that."""
-    machine = boot(image, out, FIRST + number * PER_BOOT)
-    end_s = time.monotonic() + BOOT_LIMIT_S
-    while not (out / "delivering").exists():
-        if machine.poll() is not None or time.monotonic() > end_s:
-            fail(out, "the machine did not come up")
-        time.sleep(0.1)
-    moment_s = random.uniform(0, LATEST_CUT_S)
-    time.sleep(moment_s)
-    if machine.poll() is not None:
-        fail(out, "the machine ended before the cut")
-    # The process behind `timeout`, at once and with no chance to flush anything.
-    supervisor = (out / "pid").read_text().strip()
-    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
-    subprocess.run(["kill", "-KILL", *children], check=False)
-    machine.wait()
+    with boot(image, out, FIRST + number * PER_BOOT) as machine:
+        end_s = time.monotonic() + BOOT_LIMIT_S
+        while not (out / "delivering").exists():
+            if machine.poll() is not None or time.monotonic() > end_s:
+                fail(out, "the machine did not come up")
+            time.sleep(0.1)
+        moment_s = random.uniform(0, LATEST_CUT_S)
+        time.sleep(moment_s)
+        if machine.poll() is not None:
+            fail(out, "the machine ended before the cut")
+        # The process behind `timeout`, at once and with no chance to flush anything.
+        supervisor = (out / "pid").read_text().strip()
+        children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+        subprocess.run(["kill", "-KILL", *children], check=False)
     answers = (out / "answers").read_text().splitlines() if (out / "answers").exists() else []
     proved = sum('"proved"' in line for line in answers)
     print(
@@ -123,11 +132,14 @@ def main() -> None:
     parser.add_argument("image", type=Path)
     parser.add_argument("--cuts", type=int, default=3)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the machine ends as well
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory)
         for number in range(arguments.cuts):
             cut(arguments.image, out, number)
-        if boot(arguments.image, out, 0).wait() != 0:
+        with boot(arguments.image, out, 0) as machine:
+            status = machine.wait()
+        if status != 0:
             fail(out, "not everything that was accepted is proved, once")
         print((out / "test.log").read_text(), end="")
 
