@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 import random
+import signal
 import sys
 import time
 import traceback
@@ -60,6 +61,8 @@ def _workers(jobs: int) -> Pool:
 
 
 def _real(arguments: argparse.Namespace) -> int:
+    # Told to stop, it must take its processes along.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     print(f"{arguments.seconds:.0f} s, seed {arguments.seed}", flush=True)
     faults = real_storm(arguments.seconds, arguments.seed)
     for fault in faults:

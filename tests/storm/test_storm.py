@@ -10,6 +10,7 @@ import pytest
 from ttlock_agent.jobs.model import Job, JobState, Move, WaitReason
 from ttlock_agent.mqtt.bridge import RequestBridge
 
+from . import weather
 from .air import DoorLink
 from .crash import Pair, moments_of, try_pair
 from .scenarios import SCENARIOS
@@ -105,3 +106,16 @@ def test_a_request_that_is_acknowledged_too_early_is_noticed(
     acknowledged = next(each for each in moments_of("add one") if each.moment == "after ack")
     with pytest.raises(AssertionError, match="did not come about"):
         try_pair(acknowledged)
+
+
+@pytest.mark.timeout(180)
+def test_a_request_that_a_bad_disk_swallows_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = RequestBridge._handle
+
+    async def handle(self: RequestBridge, verb: str, incoming: Any) -> bool:
+        await real(self, verb, incoming)
+        return True
+
+    monkeypatch.setattr(RequestBridge, "_handle", handle)
+    monkeypatch.setattr(weather, "CLEARS_WITHIN_S", 600.0)
+    assert any("answered in 0 ways" in fault for fault in storm(1, hours=0.5).faults)
