@@ -56,7 +56,7 @@ ZONE = ZoneInfo("Europe/Berlin")
 TOPICS = Topics(agent_id="house-12")
 RESPONSE_TIMEOUT_S = 0.05
 """Real time, waited only where an answer was lost: the lock answers before anybody asks."""
-PATIENCE_S = 10.0
+PATIENCE_S = 40.0
 MAX_PAUSES = 50
 VAULT = Vault(MasterKey(value=b"\x21" * 32, source=KeySource.FILE))
 
