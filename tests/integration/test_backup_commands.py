@@ -61,7 +61,7 @@ async def test_every_bad_file_has_a_name_and_leaves_the_lock_alone(
     made = await stage.command("backup", "create", LOCK_ID, *asked, "--output", str(copy))
     assert made.exit_code == EX_OK, made.said
     again = await stage.command("backup", "create", LOCK_ID, *asked, "--output", str(copy))
-    assert again.exit_code == 2  # click's own: the file is there already
+    assert again.exit_code == EX_USAGE  # the file is there already
     checked = await stage.command("backup", "verify", str(copy), *asked)
     assert (checked.exit_code, checked.body["backup"]) == (EX_OK, made.body["backup"])
     compared = await stage.command("backup", "verify", str(copy), "--lock", LOCK_ID, *asked)
