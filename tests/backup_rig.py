@@ -19,7 +19,6 @@ import msgspec
 from agent_rig import ADDRESS, LOCK, RESPONSE_TIMEOUT_S, TOPICS, VAULT, ZONE, Door, Rig
 from ttlock_agent.backup.bench import Bench
 from ttlock_agent.backup.desk import Desk
-from ttlock_agent.backup.progress import Progress
 from ttlock_agent.backup.shelf import Shelf
 from ttlock_agent.backup.tasks import Register, Tasks
 from ttlock_agent.config import AgentConfig, Config, LockConfig, MqttConfig
@@ -31,6 +30,7 @@ from ttlock_agent.jobs.bell import Bell
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.model import Job
+from ttlock_agent.jobs.progress import Progress
 from ttlock_agent.jobs.radio import Radio, Report
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.waiting import Alarm, Deadlines

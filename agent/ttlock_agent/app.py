@@ -23,7 +23,6 @@ import structlog
 from ttlock_agent import __version__
 from ttlock_agent.backup.bench import Bench
 from ttlock_agent.backup.desk import Desk
-from ttlock_agent.backup.progress import Progress
 from ttlock_agent.backup.shelf import Shelf
 from ttlock_agent.backup.tasks import Register, Tasks
 from ttlock_agent.clock import Clock
@@ -40,6 +39,7 @@ from ttlock_agent.jobs.door import DoorWatch, Sign
 from ttlock_agent.jobs.housekeeping import Housekeeper
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.memory import LockMemory
+from ttlock_agent.jobs.progress import Progress
 from ttlock_agent.jobs.radio import JOURNAL_PAUSE_S, Radio
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.waiting import Alarm, Deadlines

@@ -10,7 +10,6 @@ import msgspec
 
 from ttlock_agent import __version__
 from ttlock_agent.backup.desk import FILE_VERBS, Desk
-from ttlock_agent.backup.progress import Progress as BenchProgress
 from ttlock_agent.clock import Clock
 from ttlock_agent.control.messages import Call, Line, Progress, Result
 from ttlock_agent.errors import ConfigError, JobError, JobRejected, Rejection
@@ -19,6 +18,7 @@ from ttlock_agent.jobs.bell import Bell
 from ttlock_agent.jobs.facts import lock_facts
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.model import FINAL_STATES, Job, JobState, ReplyTo
+from ttlock_agent.jobs.progress import Progress as JobProgress
 from ttlock_agent.jobs.radio import Report
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.keyring import decode_keys
@@ -94,7 +94,7 @@ class Service:
         bell: Bell,
         vitals: Vitals,
         desk: Desk,
-        progress: BenchProgress,
+        progress: JobProgress,
         watch: GatewayWatch | None = None,
     ) -> None:
         self._journal = journal

@@ -9,11 +9,11 @@ import pytest
 
 from agent_rig import LOCK, TOPICS, Rig, rig_at
 from ttlock_agent.backup.desk import Desk
-from ttlock_agent.backup.progress import Progress
 from ttlock_agent.backup.shelf import Shelf
 from ttlock_agent.control.messages import Call, Result
 from ttlock_agent.jobs.answers import job_body
 from ttlock_agent.jobs.model import JobState
+from ttlock_agent.jobs.progress import Progress
 from ttlock_agent.locks import Locks
 from ttlock_agent.mqtt.bridge import IncomingRequest
 from ttlock_agent.service import MAX_OPEN_JOBS, LockStatus, Service, Vitals

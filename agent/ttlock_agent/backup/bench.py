@@ -13,8 +13,6 @@ from typing import Final
 
 import structlog
 
-from ttlock_agent.backup.progress import Progress
-from ttlock_agent.backup.steps import Steps
 from ttlock_agent.backup.tasks import Tasks
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import AgentError, IllegalMove, JournalError
@@ -30,6 +28,8 @@ from ttlock_agent.jobs.model import (
     after_interruption,
 )
 from ttlock_agent.jobs.moves import move_those_open
+from ttlock_agent.jobs.progress import Progress
+from ttlock_agent.jobs.steps import Steps
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.waiting import Alarm, is_due
 from ttlock_agent.requests import BENCH_VERBS

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import structlog
 
-from ttlock_agent.backup.steps import Steps
 from ttlock_agent.errors import KeysRejected, LinkLost, LockRefused, OutcomeUnknown
+from ttlock_agent.jobs.steps import Steps
 from ttlock_agent.keyring import Keyring
 from ttlock_agent.lock.setting_mode import SettingMode
 from ttlock_protocol.errors import CommandRefused, Refusal

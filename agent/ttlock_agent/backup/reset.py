@@ -19,9 +19,9 @@ from ttlock_agent.backup.plan import make_plan
 from ttlock_agent.backup.read import read_lock
 from ttlock_agent.backup.restore import check_same_lock
 from ttlock_agent.backup.shelf import Opened
-from ttlock_agent.backup.steps import Steps
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import BackupProblem, BackupUnusable, InterlockOpen
+from ttlock_agent.jobs.steps import Steps
 from ttlock_agent.lock.visit import LockProfile, Visit
 from ttlock_agent.requests import LockReset
 from ttlock_protocol.localtime import to_lock

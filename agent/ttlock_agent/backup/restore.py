@@ -17,9 +17,9 @@ from ttlock_agent.backup.compare import Finding, Standing
 from ttlock_agent.backup.content import Content, SavedFingerprint
 from ttlock_agent.backup.plan import Plan, Step, make_plan, short_of_room
 from ttlock_agent.backup.read import read_lock
-from ttlock_agent.backup.steps import Steps
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import BackupProblem, BackupUnusable, LockRefused, OutcomeUnknown
+from ttlock_agent.jobs.steps import Steps
 from ttlock_agent.lock.refusals import refused
 from ttlock_agent.lock.visit import LockProfile, Visit
 from ttlock_protocol.errors import CommandRefused, Refusal

@@ -18,7 +18,6 @@ from ttlock_agent.backup.read import read_lock
 from ttlock_agent.backup.reset import AFTERWARDS, Wipe
 from ttlock_agent.backup.restore import Key, Restore, check_same_lock
 from ttlock_agent.backup.shelf import Opened, Shelf
-from ttlock_agent.backup.steps import Steps
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import (
     KeysRejected,
@@ -30,6 +29,7 @@ from ttlock_agent.errors import (
 from ttlock_agent.jobs.budget import Budgets
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.model import Job, JobState
+from ttlock_agent.jobs.steps import Steps
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.verbs import params_of
 from ttlock_agent.keyring import Keyring, StoredKeys, encode_keys

@@ -1,13 +1,13 @@
-"""One job of the bench, and its steps in the journal: each is written before the act it permits."""
+"""One job, and its steps in the journal: each is written before the act it permits."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ttlock_agent.backup.progress import Progress
 from ttlock_agent.errors import AgentError
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, WaitReason
+from ttlock_agent.jobs.progress import Progress
 from ttlock_agent.jobs.store import Journal
 
 
