@@ -150,6 +150,7 @@ class DoorLink:
     """One connection to the door."""
 
     manufacturer_data = b""
+    rssi_dbm: int | None = -60
 
     def __init__(self, door: Door) -> None:
         self._door = door

@@ -62,6 +62,7 @@ class NearLink:
     """One connection; keeps what went over it."""
 
     manufacturer_data = b""
+    rssi_dbm = None
 
     def __init__(self, lock: VirtualLock, delay_s: float) -> None:
         self._lock = lock

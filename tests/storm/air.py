@@ -128,6 +128,7 @@ class DoorLink:
     """One connection to a door."""
 
     manufacturer_data = b""
+    rssi_dbm = None
 
     def __init__(self, door: Door, life: Life, is_lost: Callable[[], bool]) -> None:
         self._door = door

@@ -8,6 +8,7 @@ from typing import Any
 from agent_rig import LOCK, TOPICS, Door, Rig, rig_at, start_rig
 from ttlock_agent.jobs.facts import lock_facts
 from ttlock_agent.jobs.model import Job, JobState, WaitReason
+from ttlock_agent.jobs.signal import Days, described, with_connection, with_failure
 from ttlock_agent.lock.visit import Budget
 from virtual_helpers import ManualClock
 
@@ -113,3 +114,59 @@ async def test_seconds_count_as_well(tmp_path: Path) -> None:
         await visited(rig, 1)
         assert (await usage(rig))["connected_s"] > 3
         await rig.until(await rig.add("482913"), is_held)
+
+
+async def test_how_the_lock_is_reached_is_counted_day_by_day(tmp_path: Path) -> None:
+    async with rig_at(tmp_path) as rig:
+        await visited(rig, 1)
+        await visited(rig, 2)
+        rig.door.is_in_range = False
+        job = await rig.ask("clock.read", id="out-of-range")
+        await rig.until(job, lambda job: job.attempts == 1)
+        await rig.visits(3)
+        rig.door.is_in_range = True
+        await rig.final(job)
+        await rig.visits(4)
+        days = (await lock_facts(rig.journal, LOCK))["signal"]
+        assert days == [
+            {
+                "day": "2026-03-14",
+                "tried": 4,
+                "connected": 3,
+                "lost": 0,
+                "failed": {"lock_not_seen": 1},
+                "rssi_min_dbm": -60,
+                "rssi_median_dbm": -60,
+            }
+        ]
+
+
+async def test_a_connection_that_breaks_is_counted_as_lost(tmp_path: Path) -> None:
+    async def cut(_number: int) -> None:
+        if rig.door.link is not None and rig.door.arrived:  # the greeting is through
+            rig.door.link.cut()
+
+    async with rig_at(tmp_path) as rig:
+        rig.door.before_write = cut
+        job = await rig.ask("clock.read")
+        await rig.until(job, lambda job: job.attempts == 1)
+        await rig.visits(1)
+        (day,) = (await lock_facts(rig.journal, LOCK))["signal"]
+        assert (day["tried"], day["connected"], day["lost"]) == (1, 1, 1)
+
+
+def test_a_days_median_counts_each_connection() -> None:
+    days: Days = []
+    for dbm in (-90, -60, -61, -62, -89):
+        days = with_connection(days, "2026-03-14", dbm)
+    days = with_failure(days, "2026-03-15", "lock_not_seen")
+    first, second = described(days)
+    assert (first["rssi_min_dbm"], first["rssi_median_dbm"]) == (-90, -62)
+    assert (second["tried"], second["connected"], second["rssi_median_dbm"]) == (1, 0, None)
+
+
+def test_no_more_than_a_month_is_kept() -> None:
+    days: Days = []
+    for number in range(100):
+        days = with_connection(days, f"day {number}", -60)
+    assert [day["day"] for day in days] == [f"day {number}" for number in range(70, 100)]

@@ -131,6 +131,7 @@ async def test_a_journal_that_fails_is_the_status() -> None:
 
 class _Link:
     manufacturer_data = b""
+    rssi_dbm = None
 
     def __init__(self) -> None:
         self.calls: list[str] = []

@@ -27,6 +27,7 @@ from ttlock_agent.errors import (
     RestoreIncomplete,
 )
 from ttlock_agent.jobs.budget import Budgets
+from ttlock_agent.jobs.counted import counted_visit
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.model import Job, JobState
 from ttlock_agent.jobs.steps import Steps
@@ -36,7 +37,7 @@ from ttlock_agent.keyring import Keyring, StoredKeys, encode_keys
 from ttlock_agent.link import LinkFactory
 from ttlock_agent.lock.refusals import refused
 from ttlock_agent.lock.setting_mode import FACTORY_KEYS, SettingMode, visit_in_setting_mode
-from ttlock_agent.lock.visit import LockProfile, Visit, visit_lock
+from ttlock_agent.lock.visit import LockProfile, Visit
 from ttlock_agent.locks import Locks
 from ttlock_agent.requests import (
     BackupCreate,
@@ -308,19 +309,14 @@ class Tasks:
             raise
         return True
 
-    @asynccontextmanager
-    async def _connected(self, profile: LockProfile) -> AsyncIterator[Visit]:
-        async with (
-            visit_lock(self._links, profile, self._clock) as visit,
-            self._counted(profile),
-        ):
-            yield visit
+    def _connected(self, profile: LockProfile) -> AbstractAsyncContextManager[Visit]:
+        return counted_visit(self._links, profile, self._clock, self._budgets)
 
     @asynccontextmanager
     async def _counted(self, profile: LockProfile) -> AsyncIterator[None]:
         """Count a connection in the lock's battery budget, which does not hold back the bench."""
         since_s = self._clock.monotonic()
-        await self._budgets.connected(profile)
+        await self._budgets.connected(profile, None)
         try:
             yield
         finally:

@@ -6,18 +6,22 @@ from typing import Any, Final
 
 from ttlock_agent.jobs.drift import drift_s_per_day
 from ttlock_agent.jobs.memory import CLOCK, CLOCK_HISTORY, USAGE
+from ttlock_agent.jobs.signal import SIGNAL, described
 from ttlock_agent.jobs.store import Journal
 
 SHOWN_HISTORY: Final = 5
 """So many of the last readings of a clock; `clock.read` has all."""
+SHOWN_DAYS: Final = 7
 
 
 async def lock_facts(journal: Journal, lock: str) -> dict[str, Any]:
     """Return the part of a status that outlives the agent."""
     usage = await journal.last_known(lock, USAGE)
+    signal = await journal.last_known(lock, SIGNAL)
     return {
         "clock": await _clock(journal, lock),
         "usage": None if usage is None else usage.value,
+        "signal": [] if signal is None else described(signal.value)[-SHOWN_DAYS:],
     }
 
 

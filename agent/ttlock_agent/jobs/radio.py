@@ -15,7 +15,7 @@ from typing import Final
 import structlog
 
 from ttlock_agent.clock import Clock
-from ttlock_agent.errors import AgentError, JournalError
+from ttlock_agent.errors import AgentError, JournalError, LinkError
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.backoff import pause_s
 from ttlock_agent.jobs.door import Sign
@@ -195,7 +195,7 @@ class Radio:
             async with visit_lock(self._factory, profile, self._clock) as visit:
                 meter.connected()
                 try:
-                    await self._work.budgets.connected(profile)
+                    await self._work.budgets.connected(profile, visit.rssi_dbm)
                     work = self._work.begin(visit, profile, is_at_door=is_at_door)
                     await self._serve(work, served, meter)
                 finally:
@@ -208,7 +208,11 @@ class Radio:
         finally:
             await self._put_back(lock, served, error)
             if meter.is_used:
-                await self._work.budgets.disconnected(profile, meter.connected_s)
+                await self._work.budgets.disconnected(
+                    profile, meter.connected_s, is_lost=isinstance(error, LinkError)
+                )
+            elif error is not None:
+                await self._work.budgets.not_connected(profile, error)
         await self._on_report(meter.report(lock, error))
         await self._journal.sweep()
 

@@ -29,6 +29,11 @@ class Link(Protocol):
         """What the lock advertised just before, as in :class:`Sighting`; empty if not known."""
         ...
 
+    @property
+    def rssi_dbm(self) -> int | None:
+        """How strongly that advertisement was heard, if that is known."""
+        ...
+
     async def write(self, chunk: bytes) -> None:
         """Send at most :data:`CHUNK_BYTES`; raises ``LinkLost``."""
         ...

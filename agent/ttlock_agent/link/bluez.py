@@ -194,7 +194,7 @@ class BluezLinkFactory:
                 bus=self._bus,
                 clock=self._clock,
                 timeout_s=max(self._times.connect_s, deadline_s - self._clock.monotonic()),
-                manufacturer_data=heard.sighting.manufacturer_data,
+                heard=heard.sighting,
                 is_answered=address in self._answered,
                 times=self._times.link,
                 at_close=at_close,

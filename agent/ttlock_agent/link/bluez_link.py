@@ -20,7 +20,7 @@ from ttlock_agent.clock import Clock
 from ttlock_agent.errors import ConnectFailed, LinkLost
 from ttlock_agent.limits import time_limit
 
-from . import CHUNK_BYTES
+from . import CHUNK_BYTES, Sighting
 from .bluez_bus import BluezBus
 from .bluez_errors import RADIO_ERRORS
 
@@ -54,7 +54,7 @@ class BluezLink:
         characteristic: Characteristic,
         inbox: Inbox,
         *,
-        manufacturer_data: bytes,
+        heard: Sighting,
         is_answered: bool,
         times: LinkTimes,
         at_close: ExitStack,
@@ -63,7 +63,8 @@ class BluezLink:
         self._client = client
         self._characteristic = characteristic
         self._inbox = inbox
-        self.manufacturer_data = manufacturer_data
+        self.manufacturer_data = heard.manufacturer_data
+        self.rssi_dbm = heard.rssi_dbm
         self._is_answered = is_answered
         self._times = times
         self._at_close = at_close
@@ -152,7 +153,7 @@ async def open_link(
     bus: BluezBus,
     clock: Clock,
     timeout_s: float,
-    manufacturer_data: bytes,
+    heard: Sighting,
     is_answered: bool,
     times: LinkTimes,
     at_close: ExitStack,
@@ -183,7 +184,7 @@ async def open_link(
         client,
         write,
         inbox,
-        manufacturer_data=manufacturer_data,
+        heard=heard,
         is_answered=is_answered,
         times=times,
         at_close=at_close,

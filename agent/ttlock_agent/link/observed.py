@@ -34,6 +34,10 @@ class _ObservedLink:
     def manufacturer_data(self) -> bytes:
         return self._link.manufacturer_data
 
+    @property
+    def rssi_dbm(self) -> int | None:
+        return self._link.rssi_dbm
+
     async def write(self, chunk: bytes) -> None:
         await self._link.write(chunk)
 

@@ -79,7 +79,7 @@ class VirtualLinkFactory:
         except BaseException:
             channel.abort()
             raise
-        return VirtualLink(channel, seen.manufacturer_data)
+        return VirtualLink(channel, seen)
 
     async def sightings(self) -> AsyncIterator[Sighting]:
         """Advertisements of the locks named at construction, until cancelled."""
@@ -126,9 +126,10 @@ class VirtualLinkFactory:
 class VirtualLink:
     """One connection to a virtual lock."""
 
-    def __init__(self, channel: _Channel, manufacturer_data: bytes) -> None:
+    def __init__(self, channel: _Channel, seen: Advertised) -> None:
         self._channel = channel
-        self.manufacturer_data = manufacturer_data
+        self.manufacturer_data = seen.manufacturer_data
+        self.rssi_dbm: int | None = seen.rssi_dbm
 
     async def write(self, chunk: bytes) -> None:
         """Send at most 20 bytes; raises ``LinkLost``, and ``ValueError`` for more."""

@@ -85,7 +85,16 @@ class ClockReading:
 class Visit:
     """An open connection; made by :func:`visit_lock`."""
 
-    def __init__(self, client: LockClient, profile: LockProfile, clock: Clock) -> None:
+    def __init__(
+        self,
+        client: LockClient,
+        profile: LockProfile,
+        clock: Clock,
+        *,
+        rssi_dbm: int | None = None,
+    ) -> None:
+        self.rssi_dbm = rssi_dbm
+        """How strongly the lock was heard when the connection was made, if that is known."""
         self._client = client
         self._profile = profile
         self._clock = clock
@@ -165,6 +174,6 @@ async def visit_lock(
         session = Session(key=profile.keys.aes_key, version=version, quirks=profile.quirks)
         client = LockClient(link, session, response_timeout_s=profile.response_timeout_s)
         await client.run(greet(profile.quirks))
-        yield Visit(client, profile, clock)
+        yield Visit(client, profile, clock, rssi_dbm=link.rssi_dbm)
     finally:
         await link.close()
