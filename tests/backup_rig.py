@@ -151,17 +151,21 @@ class BenchRig(Rig):
         assert job.result is not None, job.error
         return str(job.result["backup"])
 
-    async def wipe(self, backup: str, **params: Any) -> Job:
-        """Reset the lock as a person does: look at the list, then confirm it."""
+    async def word(self, backup: str, **params: Any) -> str:
+        """Return the word that a reset is confirmed with."""
         rehearsal = await self.do("lock.reset", backup=backup, dry_run=True, **params)
         assert rehearsal.result is not None, rehearsal.error
+        return str(rehearsal.result["confirm"])
+
+    async def reset(self, backup: str, word: str, **params: Any) -> Job:
+        """Reset the lock, with everything typed that must be."""
         return await self.do(
-            "lock.reset",
-            backup=backup,
-            mac_digits=MAC_DIGITS,
-            confirm=rehearsal.result["confirm"],
-            **params,
+            "lock.reset", backup=backup, mac_digits=MAC_DIGITS, confirm=word, **params
         )
+
+    async def wipe(self, backup: str, **params: Any) -> Job:
+        """Reset the lock as a person does: look at the list, then confirm it."""
+        return await self.reset(backup, await self.word(backup, **params), **params)
 
     async def over_control(self, verb: str, **body: Any) -> list[Line]:
         """Return all lines that a call gets."""
@@ -218,9 +222,11 @@ async def start_bench(
     if keys is not None and await journal.secret(f"lock-keys/{LOCK}") is None:
         await keyring.put(LOCK, keys)
     secrets: list[str] = []
-    locks = QuickLocks(config_at(directory), keyring, register_secret=secrets.append)
-    await locks.load()
     alarms = (Alarm(clock), Alarm(clock), Alarm(clock))
+    locks = QuickLocks(
+        config_at(directory), keyring, register_secret=secrets.append, on_keys=alarms[0].ring
+    )
+    await locks.load()
     intake = Intake(
         journal, answers, clock, locks.profiles, alarms=alarms, register_secret=secrets.append
     )
@@ -228,7 +234,7 @@ async def start_bench(
     memory = LockMemory(journal, TOPICS, clock)
     shelf = Shelf(directory, journal, cost=CHEAP)
     progress = Progress(clock, bell.ring)
-    desk = Desk(shelf, journal, put_keys=locks.put_keys)
+    desk = Desk(shelf, journal, locks)
     service = Service(
         journal=journal,
         locks=locks,

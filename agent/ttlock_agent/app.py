@@ -111,11 +111,21 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             surroundings.register_secret(settings.password)
         topics, answers = settings.topics, Answers(settings.topics)
         keyring = Keyring(journal)
-        locks = Locks(config, keyring, register_secret=surroundings.register_secret)
-        await locks.load()
         adapters = list(dict.fromkeys(config.adapter_of(lock) for lock in config.locks))
         radio_alarms = {adapter: Alarm(clock) for adapter in adapters}
         bench_alarm, deadline_alarm = Alarm(clock), Alarm(clock)
+
+        def ring_radios() -> None:
+            for alarm in radio_alarms.values():
+                alarm.ring()
+
+        locks = Locks(
+            config,
+            keyring,
+            register_secret=surroundings.register_secret,
+            on_keys=ring_radios,
+        )
+        await locks.load()
         intake = Intake(
             journal,
             answers,
@@ -156,7 +166,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 journal_set_aside=None if journal.set_aside is None else str(journal.set_aside),
                 locks={lock.id: LockStatus(address=str(lock.address)) for lock in config.locks},
             ),
-            desk=Desk(shelf, journal, put_keys=locks.put_keys),
+            desk=Desk(shelf, journal, locks),
             watch=watch,
             progress=progress,
         )

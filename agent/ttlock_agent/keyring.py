@@ -42,6 +42,8 @@ class StoredKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return "StoredKeys(hidden)"
 
 
+MAX_FORMER: Final = 8
+"""Former keys of a lock that are kept: a few mistakes in a row, each costing a look later."""
 _HINT: Final = "Write a JSON object with aes_key (32 hexadecimal digits), admin_secret, unlock_key."
 
 
@@ -94,19 +96,33 @@ class Keyring:
         return await self._keys(f"lock-keys/{lock}")
 
     async def put(self, lock: str, keys: LockKeys) -> None:
-        """Keep the keys of ``lock``, replacing older ones."""
-        await self._journal.put_secret(f"lock-keys/{lock}", encode_keys(keys))
+        """Use these keys for ``lock`` from now on; those before become former ones."""
+        await self._replace(lock, keys)
 
     async def retire(self, lock: str) -> None:
-        """Forget the keys of ``lock``, which does not know them any more."""
-        await self._journal.put_secret(f"lock-keys/{lock}", _NONE)
+        """Use no keys for ``lock`` any more: it was reset."""
+        await self._replace(lock, None)
+
+    async def former(self, lock: str) -> tuple[LockKeys, ...]:
+        """Return keys that were used for ``lock`` before, the last ones first.
+
+        They are all that opens the lock if it was never reset after all, or if the keys that took
+        their place are those of another lock.
+        """
+        text = await self._journal.secret(f"lock-keys-former/{lock}")
+        entries = msgspec.json.decode(text, type=tuple[msgspec.Raw, ...]) if text else ()
+        return tuple(decode_keys(bytes(entry)) for entry in entries)
 
     async def pending(self, lock: str) -> LockKeys | None:
-        """Return keys that an enrolment has made and not proved yet."""
+        """Return keys that an enrolment has made and not proved yet.
+
+        They stay until others are proved or made: who makes keys has heard from the lock that it
+        is in setting mode, while one that does not take these may have misheard.
+        """
         return await self._keys(f"lock-keys-pending/{lock}")
 
     async def put_pending(self, lock: str, keys: LockKeys | None) -> None:
-        """Keep keys the moment they exist; ``None`` once they are proved, or proved worthless."""
+        """Keep keys the moment they exist; ``None`` once they are proved."""
         text = _NONE if keys is None else encode_keys(keys)
         await self._journal.put_secret(f"lock-keys-pending/{lock}", text)
 
@@ -119,6 +135,17 @@ class Keyring:
         if await self._keys(name) != keys:
             await self.put(lock, keys)
             await self._journal.put_secret(name, encode_keys(keys))
+
+    async def _replace(self, lock: str, keys: LockKeys | None) -> None:
+        before = await self.get(lock)
+        if before is not None and before != keys:
+            # First, so that at no moment they are nowhere.
+            others = (each for each in await self.former(lock) if each != before)
+            kept = [before, *others][:MAX_FORMER]
+            entries = [msgspec.Raw(encode_keys(each)) for each in kept]
+            await self._journal.put_secret(f"lock-keys-former/{lock}", msgspec.json.encode(entries))
+        text = _NONE if keys is None else encode_keys(keys)
+        await self._journal.put_secret(f"lock-keys/{lock}", text)
 
     async def _keys(self, name: str) -> LockKeys | None:
         text = await self._journal.secret(name)

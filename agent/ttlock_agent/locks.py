@@ -25,8 +25,15 @@ class Locks:
     """Profiles of the locks whose keys are known; grows when keys are imported."""
 
     def __init__(
-        self, config: Config, keyring: Keyring, *, register_secret: Callable[[str], None]
+        self,
+        config: Config,
+        keyring: Keyring,
+        *,
+        register_secret: Callable[[str], None],
+        on_keys: Callable[[], None] = lambda: None,
     ) -> None:
+        """``on_keys`` is called when a lock has got keys: what waited for them is due now."""
+        self._on_keys = on_keys
         self._config = config
         self._keyring = keyring
         self._register_secret = register_secret
@@ -52,12 +59,17 @@ class Locks:
         await self._keyring.put(lock_id, keys)
         self._use(lock, keys)
         log.info("lock_keys_imported", lock=lock_id)
+        self._on_keys()
 
     async def retire_keys(self, lock_id: str) -> None:
         """Forget the keys of a lock that was reset."""
         await self._keyring.retire(lock_id)
         self.profiles.pop(lock_id, None)
         log.info("lock_keys_retired", lock=lock_id)
+
+    def address(self, lock_id: str) -> str:
+        """Return the address of a configured lock; raises ``JobRejected``."""
+        return str(self._lock(lock_id).address)
 
     def profile_with(self, lock_id: str, keys: LockKeys) -> LockProfile:
         """Return how to visit a configured lock with these keys; raises ``JobRejected``."""

@@ -22,8 +22,14 @@ LocalTime = Annotated[datetime, Meta(tz=False)]
 LocalHour = Annotated[time, Meta(tz=False)]
 MAX_ITEMS: Final = 4096
 """Of one kind: as many as a list of a lock may have before it counts as endless."""
-Digits = Annotated[str, Meta(max_length=32)]
+Digits = Annotated[str, Meta(max_length=255)]
+"""As long as a record of a lock can make them: what is nonsense is kept, too."""
 Text = Annotated[str, Meta(max_length=64)]
+
+
+def last_digits(address: str) -> str:
+    """Return the last six hexadecimal digits of a Bluetooth address."""
+    return address.replace(":", "").upper()[-6:]
 
 
 class Hidden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -166,7 +172,7 @@ class LockFacts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def mac_digits(self) -> str:
         """The last six hexadecimal digits of the address, empty when it is not known."""
-        return "" if self.mac is None else self.mac.replace(":", "").upper()[-6:]
+        return "" if self.mac is None else last_digits(self.mac)
 
 
 class UnreadableRecord(Hidden, frozen=True, kw_only=True, forbid_unknown_fields=True):

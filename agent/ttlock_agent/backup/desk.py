@@ -7,18 +7,20 @@ numbers.
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
 from ttlock_agent.backup import words
+from ttlock_agent.backup.content import last_digits
 from ttlock_agent.backup.file import MAX_FILE_BYTES
 from ttlock_agent.backup.shelf import Opened, Shelf
-from ttlock_agent.errors import JobRejected, Rejection
+from ttlock_agent.errors import BackupProblem, BackupUnusable, JobRejected, Rejection
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.keyring import decode_keys
+from ttlock_agent.link.virtual import ADDRESS_PREFIX
+from ttlock_agent.locks import Locks
 from ttlock_agent.requests import (
     BENCH_VERBS,
     BackupCheck,
@@ -29,7 +31,6 @@ from ttlock_agent.requests import (
     passphrase_of,
 )
 from ttlock_agent.validation import BadValue, Id
-from ttlock_protocol.keys import LockKeys
 
 IMPORT: Final = "backup.import"
 EXPORT: Final = "backup.export"
@@ -37,8 +38,6 @@ CHECK_FILE: Final = "backup.check_file"
 TAKE_KEYS: Final = "backup.take_keys"
 FILE_VERBS: Final = frozenset({IMPORT, EXPORT, CHECK_FILE, TAKE_KEYS})
 """Verbs of the control socket alone."""
-PutKeys = Callable[[str, LockKeys], Awaitable[None]]
-"""Keeps keys as those of a lock; raises ``JobRejected`` for a lock that is not configured."""
 _FILE_HINT: Final = "Use the `ttlock-agent` command of the same version as the agent."
 
 
@@ -70,10 +69,10 @@ class FileWanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Desk:
     """Serves callers at once; every method may raise ``BackupUnusable`` or ``JobRejected``."""
 
-    def __init__(self, shelf: Shelf, journal: Journal, *, put_keys: PutKeys) -> None:
+    def __init__(self, shelf: Shelf, journal: Journal, locks: Locks) -> None:
         self._shelf = shelf
         self._journal = journal
-        self._put_keys = put_keys
+        self._locks = locks
 
     async def answer(self, request: ParsedRequest) -> dict[str, Any] | None:
         """Return the answer, or ``None`` for a request that is for somebody else."""
@@ -120,7 +119,15 @@ class Desk:
                 reason=Rejection.INVALID,
                 hint="They are in it only if it was made `--with-keys`; else use `keys import`.",
             )
-        await self._put_keys(lock, decode_keys(msgspec.json.encode(opened.content.keys)))
+        address, digits = self._locks.address(lock), opened.header.mac_digits
+        is_told = not address.startswith(ADDRESS_PREFIX) and digits != ""
+        if is_told and last_digits(address) != digits:
+            raise BackupUnusable(
+                f"The backup is of a lock whose address ends in {digits}; {lock} has {address}.",
+                problem=BackupProblem.OTHER_LOCK,
+                hint="The keys would not fit: name the lock in the config that they are for.",
+            )
+        await self._locks.put_keys(lock, decode_keys(msgspec.json.encode(opened.content.keys)))
 
     async def _refuse_if_needed(self, backup: str) -> None:
         for job in await self._journal.open_jobs():

@@ -2,7 +2,7 @@
 
 The keys are in the vault before the lock hears of them. From then on one question decides
 everything: does the lock know these keys? If so it is ours; if not, it fell back to setting mode
-and they are worth nothing. Only a lock that says so makes us let go of keys.
+and they are worth nothing. No keys are let go of before the lock has taken others.
 """
 
 from __future__ import annotations
@@ -101,17 +101,25 @@ class Enrol:
                 await self._steps.prove(self._told | {"dead_keys": DEAD_KEYS})
                 await self._keyring.put_pending(self._lock, None)
                 return True
-            await self._keyring.put_pending(self._lock, None)
         await self._steps.note_read_back()
         return False
 
     async def _is_ours_already(self) -> bool:
-        """Ask a lock that has an administrator whether it is the agent: somebody asked twice."""
+        """Ask a lock that has an administrator whether it is the agent.
+
+        Somebody asked twice, or it was never reset although it seemed so, or its keys were replaced
+        by those of another lock.
+        """
         known = await self._keyring.get(self._lock)
-        if known is None or not await self._ways.knows(known):
-            return False
-        await self._steps.prove({"was_ours": True})
-        return True
+        if known is not None and await self._ways.knows(known):
+            await self._steps.prove({"was_ours": True})
+            return True
+        for keys in await self._keyring.former(self._lock):
+            if await self._ways.knows(keys):
+                await self._ways.use_keys(keys)
+                await self._steps.prove({"was_ours": True})
+                return True
+        return False
 
     async def _enrol(self) -> None:
         async def keep(keys: LockKeys) -> None:

@@ -201,7 +201,7 @@ class Tasks:
         opened = await self._shelf.open(params.backup, passphrase_of(params))
         profile = self._locks.profiles.get(job.lock)
         if job.state is JobState.UNKNOWN:
-            if profile is None or not await self._knows(profile):
+            if profile is None or await self._is_wiped(profile, has_confirmed=False):
                 await self._finish_reset(steps, opened, profile)
                 return
             await steps.note_read_back()
@@ -220,7 +220,7 @@ class Tasks:
                 log.warning("answer_lost", job_id=job.id, act="reset")
                 has_confirmed = False
         steps.tell("proving", 0)
-        if not await self._knows(profile):
+        if await self._is_wiped(profile, has_confirmed=has_confirmed):
             await self._finish_reset(steps, opened, profile)
             return
         await steps.note_read_back()
@@ -295,6 +295,12 @@ class Tasks:
             return {"error": "No cloud is configured."}
         steps.tell("registering", 0)
         return await self._register(lock, content)
+
+    async def _is_wiped(self, profile: LockProfile, *, has_confirmed: bool) -> bool:
+        """Ask whether the lock has forgotten its keys; twice, unless it has said that it does."""
+        if await self._knows(profile):
+            return False
+        return has_confirmed or not await self._knows(profile)
 
     async def _knows(self, profile: LockProfile) -> bool:
         """Connect; whether the lock takes these keys. Raises what keeps it from answering."""
