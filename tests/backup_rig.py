@@ -25,6 +25,7 @@ from ttlock_agent.config import AgentConfig, Config, LockConfig, MqttConfig
 from ttlock_agent.config.locks import QuirksConfig
 from ttlock_agent.config.values import LockAddress
 from ttlock_agent.control.messages import Call, Line, Result
+from ttlock_agent.health import Health
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.bell import Bell
 from ttlock_agent.jobs.intake import Intake
@@ -36,10 +37,12 @@ from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.waiting import Alarm, Deadlines
 from ttlock_agent.jobs.work import Work
 from ttlock_agent.keyring import Keyring
+from ttlock_agent.link.adapters import Adapters
 from ttlock_agent.lock.visit import LockProfile
 from ttlock_agent.locks import Locks
 from ttlock_agent.mqtt.bridge import IncomingRequest
 from ttlock_agent.service import LockStatus, Service, Vitals
+from ttlock_agent.timesync import CANNOT_TELL
 from ttlock_agent.vault import ScryptCost
 from ttlock_protocol.keys import LockKeys
 from ttlock_protocol.messages.auth import PERMANENT_FROM, PERMANENT_UNTIL
@@ -246,6 +249,7 @@ async def start_bench(
         vitals=Vitals(
             mqtt=lambda: {"status": "connected"},
             cloud=dict,
+            health=Health(Adapters(), journal, CANNOT_TELL, clock=clock),
             vault_key="file",
             journal_set_aside=None,
             locks={LOCK: LockStatus(address=ADDRESS)},

@@ -29,6 +29,7 @@ from ttlock_agent.clock import Clock
 from ttlock_agent.config import Config
 from ttlock_agent.control.server import serve_control
 from ttlock_agent.errors import JournalError, JournalProblem
+from ttlock_agent.health import Health, HealthTeller
 from ttlock_agent.heartbeats import Heartbeats
 from ttlock_agent.herald import Herald
 from ttlock_agent.jobs.adapters import AllAirtime, OwnLocks
@@ -46,6 +47,7 @@ from ttlock_agent.jobs.waiting import Alarm, Deadlines
 from ttlock_agent.jobs.work import Work
 from ttlock_agent.keyring import Keyring
 from ttlock_agent.link import LinkFactory
+from ttlock_agent.link.adapters import Adapters
 from ttlock_agent.link.observed import ObservedLinks
 from ttlock_agent.locks import Locks
 from ttlock_agent.mqtt.bridge import IncomingRequest, OutboxPublisher, RequestBridge
@@ -81,6 +83,8 @@ class Surroundings:
 
     clock: Clock
     links: Callable[[Config], LinkFactory]
+    adapters: Adapters = field(default_factory=Adapters)
+    """Told by ``links`` how the Bluetooth adapters are."""
     time_sync: TimeSync = CANNOT_TELL
     notifier: Notifier = field(default_factory=Notifier.from_environment)
     random: Callable[[], float] = random.random
@@ -137,6 +141,8 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
         connection = MqttConnection(
             settings, clock=clock, subscriptions=(topics.request_filter,), on_state=_log_mqtt
         )
+        health = Health(surroundings.adapters, journal, surroundings.time_sync, clock=clock)
+        health_teller = HealthTeller(health, connection, topics.health, clock=clock)
         watching = await start_watch(
             config,
             stack=stack,
@@ -161,7 +167,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             vitals=Vitals(
                 mqtt=lambda: _mqtt_vitals(connection.state),
                 cloud=watch.vitals,
-                time_sync=surroundings.time_sync,
+                health=health,
                 vault_key=key_source.value,
                 journal_set_aside=None if journal.set_aside is None else str(journal.set_aside),
                 locks={lock.id: LockStatus(address=str(lock.address)) for lock in config.locks},
@@ -249,6 +255,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             OutboxPublisher(
                 journal, connection, wake=stack.enter_context(bell.listener()), clock=clock
             ).run,
+            health_teller.run,
             *(radio.run for radio in radios.values()),
             DoorWatch(links, locks.profiles, clock=clock, on_sign=on_sign).run,
             bench.run,

@@ -13,6 +13,7 @@ from ttlock_agent.backup.desk import FILE_VERBS, Desk
 from ttlock_agent.clock import Clock
 from ttlock_agent.control.messages import Call, Line, Progress, Result
 from ttlock_agent.errors import ConfigError, JobError, JobRejected, Rejection
+from ttlock_agent.health import Health
 from ttlock_agent.jobs.answers import Answers, answer_body, job_body, summaries
 from ttlock_agent.jobs.bell import Bell
 from ttlock_agent.jobs.facts import lock_facts
@@ -34,7 +35,6 @@ from ttlock_agent.requests import (
     parse_request,
     passphrase_of,
 )
-from ttlock_agent.timesync import CANNOT_TELL, TimeSync
 from ttlock_agent.watch.watch import GatewayWatch
 
 STATUS: Final = "status"
@@ -63,7 +63,7 @@ class Vitals:
 
     mqtt: Callable[[], dict[str, Any]]
     cloud: Callable[[], dict[str, Any]]
-    time_sync: TimeSync = CANNOT_TELL
+    health: Health
     vault_key: str
     journal_set_aside: str | None
     locks: dict[str, LockStatus] = field(default_factory=dict)
@@ -225,10 +225,9 @@ class Service:
         counts = await self._journal.counts()
         waiting = sum(count for state, count in counts.items() if state not in FINAL_STATES)
         unknown = counts[JobState.UNKNOWN]
-        trouble = self._journal.trouble
+        trouble = self._vitals.health.trouble
         return (
-            ("" if trouble is None else f"journal {trouble.problem}; ")
-            + f"broker {self._vitals.mqtt()['status']}; "
+            (f"{trouble}; " if trouble else "") + f"broker {self._vitals.mqtt()['status']}; "
             f"{reached} of {len(locks)} locks reached"
             + (f", {keyless} without keys" if keyless else "")
             + f"; {waiting} open jobs"
@@ -239,7 +238,6 @@ class Service:
         """Return how the agent is, without any secret."""
         counts = await self._journal.counts()
         open_jobs = await self._journal.recent(MAX_OPEN_JOBS, is_open_only=True)
-        trouble = self._journal.trouble
         return {
             "version": __version__,
             "uptime_s": round(self._clock.monotonic() - self._started_s, 1),
@@ -247,14 +245,7 @@ class Service:
             "cloud": self._vitals.cloud(),
             "vault_key": self._vitals.vault_key,
             "journal_set_aside": self._vitals.journal_set_aside,
-            "journal_trouble": None
-            if trouble is None
-            else {
-                "problem": trouble.problem.value,
-                "message": trouble.message,
-                "hint": trouble.hint,
-            },
-            "is_time_synchronised": await self._vitals.time_sync.is_synchronised(),
+            **await self._vitals.health.now(),
             "locks": {
                 name: asdict(lock)
                 | {"has_keys": name in self._locks.profiles}

@@ -11,12 +11,15 @@ from agent_rig import LOCK, TOPICS, Rig, rig_at
 from ttlock_agent.backup.desk import Desk
 from ttlock_agent.backup.shelf import Shelf
 from ttlock_agent.control.messages import Call, Result
+from ttlock_agent.health import Health
 from ttlock_agent.jobs.answers import job_body
 from ttlock_agent.jobs.model import JobState
 from ttlock_agent.jobs.progress import Progress
+from ttlock_agent.link.adapters import Adapters
 from ttlock_agent.locks import Locks
 from ttlock_agent.mqtt.bridge import IncomingRequest
 from ttlock_agent.service import MAX_OPEN_JOBS, LockStatus, Service, Vitals
+from ttlock_agent.timesync import CANNOT_TELL
 from ttlock_protocol.messages.passcodes import AddPasscode, GetPasscodes
 
 
@@ -30,6 +33,7 @@ def service_of(rig: Rig) -> Service:
     vitals = Vitals(
         mqtt=dict,
         cloud=dict,
+        health=Health(Adapters(), rig.journal, CANNOT_TELL, clock=rig.clock),
         vault_key="file",
         journal_set_aside=None,
         locks={LOCK: LockStatus(address="virtual:front-door")},
@@ -45,7 +49,7 @@ def service_of(rig: Rig) -> Service:
         clock=rig.clock,
         bell=rig.bell,
         vitals=vitals,
-        desk=Desk(Shelf(rig.directory, rig.journal), rig.journal, put_keys=locks.put_keys),
+        desk=Desk(Shelf(rig.directory, rig.journal), rig.journal, locks),
         progress=Progress(rig.clock, rig.bell.ring),
     )
 

@@ -13,6 +13,16 @@ import pytest
 from ttlock_agent import systemd
 from ttlock_agent.systemd import Notifier
 
+DEPLOY_README = Path(__file__).parents[2] / "deploy" / "README.md"
+SEARCHED_FOR = [
+    ("adapter_usable", "e634c0a72e265a1290be89cbc4f094d2"),
+    ("adapter_unusable", "4f36afffeca458a7bb29279225fd9201"),
+    ("adapter_recovery", "2a5ba5f4de735720a6dadd1cfc8624ef"),
+    ("adapter_needs_operator", "84c8eeae230e5d2a96d4464d5ac98e21"),
+    ("adapter_recovered", "a44adf427c985e0cac6408e9cc1e3445"),
+]
+"""Events and their MESSAGE_IDs, as the documentation has them."""
+
 
 @pytest.fixture(params=["path", "abstract"])
 def manager(
@@ -118,6 +128,12 @@ def test_journal_fields_are_what_the_journal_accepts() -> None:
         "PRIORITY": "6", "SYSLOG_IDENTIFIER": "ttlock-agent", "TTL_EVENT": "job_done",
         "TTL_JOB_ID": "j", "TTL__X": "1", ("TTL_" + "N" * 100)[:64]: "2",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("event", "message_id"), SEARCHED_FOR)
+def test_what_operators_search_for_stays_what_it_is(event: str, message_id: str) -> None:
+    assert systemd.journal_fields({"event": event}, priority=4)["MESSAGE_ID"] == message_id
+    assert f"| `{event}` | `{message_id}` |" in DEPLOY_README.read_text("utf-8")
 
 
 def test_free_text_of_other_libraries_has_no_message_id() -> None:

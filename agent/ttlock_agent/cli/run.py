@@ -12,6 +12,7 @@ from ttlock_agent.app import Surroundings, run_agent
 from ttlock_agent.clock import SystemClock
 from ttlock_agent.config import Config, check_config, load_config
 from ttlock_agent.errors import AgentError
+from ttlock_agent.link.adapters import Adapters
 from ttlock_agent.link.start import link_factory
 from ttlock_agent.logs import Redactor, configure_logging
 from ttlock_agent.timesync import SystemTimeSync
@@ -48,10 +49,11 @@ def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 async def _run(config: Config, redactor: Redactor) -> None:
-    clock = SystemClock()
+    clock, adapters = SystemClock(), Adapters()
     surroundings = Surroundings(
         clock=clock,
-        links=lambda c: link_factory(c, clock),
+        links=lambda c: link_factory(c, clock, adapters),
+        adapters=adapters,
         time_sync=SystemTimeSync(clock),
         register_secret=redactor.register,
     )

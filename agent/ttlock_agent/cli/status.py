@@ -34,6 +34,10 @@ def _readable(body: dict[str, Any]) -> str:
     if body["journal_trouble"]:
         trouble = body["journal_trouble"]
         lines.append(f"journal {trouble['message']} {trouble['hint']}")
+    if body["is_time_synchronised"] is False:
+        lines.append("clock   this machine's clock is not synchronised: check `timedatectl`")
+    for adapter in body["adapters"]:
+        lines += _adapter_lines(adapter)
     for name, lock in body["locks"].items():
         lines.append(f"lock    {name} at {lock['address']}: {_lock_state(lock)}")
         facts = _lock_facts(lock)
@@ -48,6 +52,22 @@ def _readable(body: dict[str, Any]) -> str:
         why = job.get("waiting", {}).get("sentence", "")
         lines.append(f"        {job['id']} {job['verb']} {job['lock']}: {job['state']}. {why}")
     return "\n".join(lines)
+
+
+def _adapter_lines(adapter: dict[str, Any]) -> list[str]:
+    name = adapter["adapter"] or adapter["wanted"] or "(the first usable one)"
+    address = f" ({adapter['address']})" if adapter["address"] else ""
+    since = f" since {adapter['since']}" if adapter["since"] else ": nobody has looked yet"
+    lines = [f"adapter {name}{address}: {adapter['state'].replace('_', ' ')}{since}"]
+    if adapter["hint"]:
+        lines.append(
+            f"        {adapter['message'] or 'It fails again and again.'} {adapter['hint']}"
+        )
+    tried = {name: count for name, count in adapter["recovery"].items() if count}
+    if tried:
+        remedies = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in tried.items())
+        lines.append(f"        recovery since the start: {remedies}")
+    return lines
 
 
 def _lock_state(lock: dict[str, Any]) -> str:

@@ -7,9 +7,10 @@ itself from whatever happened in between: adapter, service or bus gone and back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -24,11 +25,12 @@ from ttlock_agent.errors import (
 )
 
 from . import Sighting
+from .adapters import AdapterState
 from .bluez_airtime import Airtime
 from .bluez_bus import CALL_LIMIT_S, Adapter, BluezBus, Snapshot
 from .bluez_errors import RADIO_ERRORS, problem_of, unavailable
 from .bluez_link import BluezLink, LinkTimes, open_link
-from .bluez_recovery import RecoveryCounts, RecoveryLadder
+from .bluez_recovery import OPERATOR_HINT, RecoveryLadder
 from .bluez_scan import Ear, Heard, Mode, ScanChoice, first_of, scanning
 
 log = structlog.get_logger()
@@ -53,21 +55,6 @@ class BluezTimes:
     link: LinkTimes = field(default_factory=LinkTimes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BluetoothState:
-    """An adapter as last seen, for people and for ``status``."""
-
-    adapter: str | None = None
-    """``hci0`` and the like; ``None`` until one was found."""
-    address: str | None = None
-    problem: AdapterProblem | None = None
-    """``None``: it works, as far as is known."""
-    needs_operator: bool = False
-    is_passive: bool = False
-    """Whether background scanning was seen to work without costing the locks anything."""
-    recovery: RecoveryCounts = field(default_factory=RecoveryCounts)
-
-
 class BluezLinkFactory:
     """Finds locks with one adapter, and connects to them."""
 
@@ -78,33 +65,45 @@ class BluezLinkFactory:
         adapter: str | None = None,
         answered: Collection[str] = (),
         times: BluezTimes | None = None,
+        on_state: Callable[[AdapterState], None] = lambda _: None,
     ) -> None:
         """``adapter`` is a name (``hci0``) or an address; ``None`` takes the first usable one.
 
-        ``answered`` are the addresses of locks that want each write confirmed (D38).
+        ``answered`` are the addresses of locks that want each write confirmed (D38). ``on_state``
+        is called whenever the adapter's state may have changed.
         """
         self._clock = clock
         self._wanted: Final = adapter
         self._answered = frozenset(answered)
         self._times = times or BluezTimes()
-        self._bus = BluezBus(call_limit_s=self._times.call_s)
+        self._on_state = on_state
+        self._news = asyncio.Event()
+        """Set by what BlueZ says of its adapters, of itself and of the bus."""
+        self._bus = BluezBus(call_limit_s=self._times.call_s, on_news=self._on_news)
         self._airtime = Airtime()
         self._choice = ScanChoice()
         self._ladder = RecoveryLadder(self, clock=clock)
         self._adapter: Adapter | None = None
         self._problem: AdapterProblem | None = None
+        self._since: datetime | None = None
         self._owes_power: str | None = None
         self._open: set[str] = set()
         self._heard_at_s = clock.monotonic()
 
     @property
-    def state(self) -> BluetoothState:
+    def state(self) -> AdapterState:
         """The adapter as last seen."""
         adapter = self._adapter
-        return BluetoothState(
+        error = None if self._problem is None else unavailable(self._problem)
+        hint = None if error is None else error.hint
+        return AdapterState(
+            wanted=self._wanted,
             adapter=None if adapter is None else adapter.name,
             address=None if adapter is None else adapter.address,
             problem=self._problem,
+            since=self._since,
+            message=None if error is None else error.message,
+            hint=OPERATOR_HINT if self._ladder.needs_operator else hint,
             needs_operator=self._ladder.needs_operator,
             is_passive=self._choice.is_passive_confirmed,
             recovery=self._ladder.counts,
@@ -123,8 +122,10 @@ class BluezLinkFactory:
             except LinkError as error:
                 if address not in self._open and self._may_be_the_adapter(error):
                     await self._ladder.failed(address, may_power_cycle=not self._open)
+                self._tell()
                 raise
             self._ladder.worked()
+            self._tell()
             return link
 
     async def sightings(self) -> AsyncGenerator[Sighting]:
@@ -132,15 +133,19 @@ class BluezLinkFactory:
 
         Told after each round of scanning, every different one once.
         """
+        self._tell()
         while True:
+            self._news.clear()
             mode = self._choice.mode
             heard: list[Sighting] = []
             with suppress(AdapterUnavailable):
                 heard = await self._listen(mode)
+            self._tell()
             for sighting in heard:
                 yield sighting
             if mode == "active" or self._problem is not None:
-                await self._clock.sleep(self._times.pause_s)
+                pause = self._clock.sleep(self._times.pause_s)
+                await first_of(None, pause, self._news.wait())
 
     async def close(self) -> None:
         """Let go of the bus; links that are open stay so."""
@@ -301,11 +306,23 @@ class BluezLinkFactory:
                 return False
 
     def _note(self, problem: AdapterProblem | None) -> None:
-        if problem is self._problem:
+        if problem is self._problem and self._since is not None:
             return
         self._problem = problem
+        self._since = self._clock.now()
+        adapter = self._wanted or ("" if self._adapter is None else self._adapter.name)
         if problem is None:
-            log.info("adapter_usable")
+            log.info("adapter_usable", adapter=adapter)
         else:
-            named = unavailable(problem)
-            log.warning("adapter_unusable", problem=problem.value, hint=named.hint)
+            hint = unavailable(problem).hint
+            log.warning("adapter_unusable", adapter=adapter, problem=problem.value, hint=hint)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._on_state(self.state)
+
+    def _on_news(self, problem: AdapterProblem | None) -> None:
+        """Take what the bus says: a ``problem`` that is certain, or that something has changed."""
+        if problem is not None:
+            self._note(problem)
+        self._news.set()

@@ -30,10 +30,16 @@ _OBJECTS: Final = "org.freedesktop.DBus.ObjectManager"
 _PROPERTIES: Final = "org.freedesktop.DBus.Properties"
 _BUS: Final = "org.freedesktop.DBus"
 _BLOCKED: Final = "off-blocked"
-_MATCHES: Final = (
-    f"type='signal',sender='{_BUS}',interface='{_BUS}',member='NameOwnerChanged',arg0='{BLUEZ}'",
-    f"type='signal',sender='{BLUEZ}',interface='{_OBJECTS}',member='InterfacesRemoved'",
+_MATCHES: Final = tuple(
+    f"type='signal',{rule}"
+    for rule in (
+        f"sender='{_BUS}',interface='{_BUS}',member='NameOwnerChanged',arg0='{BLUEZ}'",
+        f"sender='{BLUEZ}',interface='{_OBJECTS}',member='InterfacesAdded'",
+        f"sender='{BLUEZ}',interface='{_OBJECTS}',member='InterfacesRemoved'",
+        f"sender='{BLUEZ}',interface='{_PROPERTIES}',member='PropertiesChanged',arg0='{_ADAPTER}'",
+    )
 )
+_POWER: Final = frozenset({"Powered", "PowerState"})
 _GONE_ALREADY: Final = frozenset(
     {
         "org.bluez.Error.DoesNotExist",
@@ -98,8 +104,18 @@ class BluezBus:
     Every method that asks BlueZ something raises ``AdapterUnavailable``.
     """
 
-    def __init__(self, *, call_limit_s: float = CALL_LIMIT_S) -> None:
+    def __init__(
+        self,
+        *,
+        call_limit_s: float = CALL_LIMIT_S,
+        on_news: Callable[[AdapterProblem | None], None] = lambda _: None,
+    ) -> None:
+        """``on_news`` is called when service or bus are gone, with that.
+
+        Also with ``None``, when an adapter came, went or was switched: then it is time to look.
+        """
         self._call_limit_s = call_limit_s
+        self._on_news = on_news
         self._bus: MessageBus | None = None
         self._end: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
@@ -219,18 +235,30 @@ class BluezBus:
     async def _await_end(self, bus: MessageBus) -> None:
         with suppress(*RADIO_ERRORS):
             await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+        if bus is self._bus:
+            self._on_news(AdapterProblem.NO_BUS)
         self._tell(lambda _: True)
 
     def _on_message(self, message: Message) -> None:
         if message.message_type != MessageType.SIGNAL:
             return
-        if message.member == "NameOwnerChanged" and message.body[0] == BLUEZ:
-            if message.body[1]:
-                self._tell(lambda _: True)
-        elif message.member == "InterfacesRemoved" and message.interface == _OBJECTS:
-            gone, interfaces = message.body
-            if _DEVICE in interfaces or _ADAPTER in interfaces:
-                self._tell(lambda path: path == gone)
+        match message.member:
+            case "NameOwnerChanged" if message.body[0] == BLUEZ:
+                _, old_owner, new_owner = message.body
+                self._on_news(None if new_owner else AdapterProblem.NO_DAEMON)
+                if old_owner:
+                    self._tell(lambda _: True)
+            case "InterfacesAdded" if _ADAPTER in message.body[1]:
+                self._on_news(None)
+            case "InterfacesRemoved" if message.interface == _OBJECTS:
+                gone, interfaces = message.body
+                if _ADAPTER in interfaces:
+                    self._on_news(None)
+                if _DEVICE in interfaces or _ADAPTER in interfaces:
+                    self._tell(lambda path: path == gone)
+            case "PropertiesChanged" if message.body[0] == _ADAPTER:
+                if _POWER & message.body[1].keys():
+                    self._on_news(None)
 
     def _tell(self, is_meant: Callable[[str], bool]) -> None:
         # A copy, because whoever is told may stop watching.

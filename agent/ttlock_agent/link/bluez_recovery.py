@@ -18,6 +18,10 @@ from ttlock_agent.errors import LinkError
 
 POWER_CYCLE_EVERY_S: Final = 600.0
 """Others on this machine may use the adapter as well: at most once in ten minutes."""
+OPERATOR_HINT: Final = (
+    "Restart Bluetooth (`systemctl restart bluetooth`); if that does not help, move the lock or "
+    "the Pi, use a USB adapter on a cable, or Ethernet for Wi-Fi."
+)
 
 log = structlog.get_logger()
 
@@ -125,6 +129,5 @@ class RecoveryLadder:
             self.needs_operator = True
             log.error(
                 "adapter_needs_operator",
-                hint="Restart Bluetooth (`systemctl restart bluetooth`); if that does not help, "
-                "move the lock or the Pi, use a USB adapter on a cable, or Ethernet for Wi-Fi.",
+                hint=OPERATOR_HINT,
             )

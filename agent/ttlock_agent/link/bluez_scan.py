@@ -94,7 +94,7 @@ class Ear:
         self._news.set()
 
 
-async def first_of(limit_s: float, *waits: Coroutine[Any, Any, object]) -> None:
+async def first_of(limit_s: float | None, *waits: Coroutine[Any, Any, object]) -> None:
     """Wait for one of ``waits``, for ``limit_s`` at most; the others are cancelled."""
     tasks = [asyncio.ensure_future(each) for each in waits]
     try:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
+    Callable,
     Collection,
     Iterable,
     Mapping,
@@ -16,6 +17,7 @@ from pathlib import Path
 from ttlock_agent.clock import Clock
 
 from . import Link, LinkFactory, Sighting
+from .adapters import AdapterState
 from .virtual import ADDRESS_PREFIX, VirtualLinkFactory
 
 
@@ -89,11 +91,12 @@ def open_links(
     clock: Clock,
     adapter: str | None = None,
     answered: Collection[str] = (),
+    on_adapter: Callable[[AdapterState], None] = lambda _: None,
 ) -> LinkRouter:
     """Return the way to the locks at ``addresses``; ``adapter`` is a name, an address or ``None``.
 
     Those in ``answered`` want each write confirmed. Sockets of virtual locks are looked for in
-    ``runtime_directory``.
+    ``runtime_directory``. ``on_adapter`` hears how the adapter is, if one is needed.
     """
     addresses = tuple(addresses)
     bluetooth = None
@@ -101,7 +104,9 @@ def open_links(
         # Only here: bleak and D-Bus take time and memory that virtual locks do not need.
         from .bluez import BluezLinkFactory  # noqa: PLC0415
 
-        bluetooth = BluezLinkFactory(clock=clock, adapter=adapter, answered=answered)
+        bluetooth = BluezLinkFactory(
+            clock=clock, adapter=adapter, answered=answered, on_state=on_adapter
+        )
     virtual = VirtualLinkFactory(
         runtime_directory, clock=clock, addresses=filter(is_virtual, addresses)
     )
