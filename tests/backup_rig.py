@@ -42,7 +42,7 @@ from ttlock_agent.lock.visit import LockProfile
 from ttlock_agent.locks import Locks
 from ttlock_agent.mqtt.bridge import IncomingRequest
 from ttlock_agent.service import LockStatus, Service, Vitals
-from ttlock_agent.timesync import CANNOT_TELL
+from ttlock_agent.timesync import CANNOT_TELL, TimeSync
 from ttlock_agent.vault import ScryptCost
 from ttlock_protocol.keys import LockKeys
 from ttlock_protocol.messages.auth import PERMANENT_FROM, PERMANENT_UNTIL
@@ -216,6 +216,7 @@ async def start_bench(
     *,
     keys: LockKeys | None = KEYS,
     register: Register | None = None,
+    time_sync: TimeSync = CANNOT_TELL,
     is_running: bool = True,
 ) -> BenchRig:
     """Start everything on a journal in ``directory``; ``keys`` are put if it has none at all."""
@@ -279,7 +280,7 @@ async def start_bench(
     async def on_report(report: Report) -> None:
         rig.reports.append(report)
 
-    work = Work(journal, memory, answers, clock)
+    work = Work(journal, memory, answers, clock, time_sync=time_sync)
     radio = Radio(
         door,
         locks.profiles,
@@ -301,10 +302,11 @@ async def start_bench(
             shelf=shelf,
             journal=journal,
             memory=memory,
-            budgets=work.budgets,
+            work=work,
             clock=clock,
             randbelow=_counting(),
             register=register,
+            wake_radio=alarms[0].ring,
         ),
         journal=journal,
         answers=answers,

@@ -69,6 +69,18 @@ class SavedPasscode(Hidden, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """The type, with a name where it has one."""
         return PasscodeType(self.passcode_type)
 
+    @property
+    def record(self) -> PasscodeRecord:
+        """What a lock that holds it lists."""
+        return PasscodeRecord(
+            passcode_type=self.kind,
+            passcode=self.passcode,
+            original_passcode=self.original_passcode,
+            valid_from=self.valid_from,
+            valid_until=self.valid_until,
+            cycle_number=self.cycle_number,
+        )
+
 
 class SavedCard(Hidden, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One card or fob; its weekly hours cannot be read from a lock."""

@@ -40,6 +40,7 @@ def new_secrets(admin_passcode: str | None, randbelow: Callable[[int], int]) -> 
         admin_secret=1 + randbelow(MAX_SECRET),
         unlock_key=1 + randbelow(MAX_SECRET),
         admin_passcode=admin_passcode or f"{randbelow(_PASSCODE_SPAN):07}",
+        is_passcode_chosen=admin_passcode is not None,
     )
 
 
@@ -64,9 +65,10 @@ class Enrol:
         secrets: NewSecrets,
         keyring: Keyring,
         ways: Ways,
-        local_time: Callable[[], datetime],
+        local_time: Callable[[], Awaitable[datetime | None]],
         steps: Steps,
     ) -> None:
+        """``local_time`` is what the lock's clock should show, ``None`` while nobody knows it."""
         self._lock = lock
         self._secrets = secrets
         self._keyring = keyring
@@ -127,10 +129,9 @@ class Enrol:
             await self._steps.mark_sent()
 
         try:
+            local_time = await self._local_time()
             async with self._ways.setting_mode() as door:
-                enrolment = await door.enrol(
-                    self._secrets, local_time=self._local_time(), on_keys=keep
-                )
+                enrolment = await door.enrol(self._secrets, local_time=local_time, on_keys=keep)
         except KeysRejected as error:
             raise _HasAdministrator from error
         except CommandRefused as error:

@@ -6,9 +6,10 @@ carrying it out after whatever interruption.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 from ttlock_agent.backup import read
@@ -93,13 +94,23 @@ class Plan:
     blocked: Sequence[Blocked]
 
 
-def make_plan(saved: Content, held: Content, *, quirks: Quirks, now: datetime) -> Plan:
+def make_plan(
+    saved: Content,
+    held: Content,
+    *,
+    quirks: Quirks,
+    now: datetime,
+    left_out: Mapping[str, str] = MappingProxyType({}),
+) -> Plan:
     """Compare, and say what to do; ``now`` is lock-local.
+
+    ``left_out`` says of passcodes, by their digits, why they are not put back whatever the lock
+    holds.
 
     What still opens goes before what has expired, for room may run out.
     """
     findings = compare(saved, held)
-    planner = _Planner(held, quirks)
+    planner = _Planner(held, quirks, left_out)
     steps: list[Step] = []
     blocked: list[Blocked] = []
     for finding in sorted(findings, key=lambda each: _rank(each, now)):
@@ -154,9 +165,10 @@ def _has_expired(saved: object, now: datetime) -> bool:
 
 
 class _Planner:
-    def __init__(self, held: Content, quirks: Quirks) -> None:
+    def __init__(self, held: Content, quirks: Quirks, left_out: Mapping[str, str]) -> None:
         self._held = held
         self._quirks = quirks
+        self._left_out = left_out
         self._features = held.lock.feature_set
 
     def ways(self, finding: Finding) -> tuple[Request[Any], ...]:
@@ -191,6 +203,8 @@ class _Planner:
     def _passcode(self, finding: Finding, code: SavedPasscode) -> tuple[Request[Any], ...]:
         self._need(Feature.PASSCODE, "keypad")
         self._need_list(read.PASSCODES)
+        if code.passcode in self._left_out:
+            raise _Impossible(self._left_out[code.passcode])
         if finding.standing is Standing.OTHERWISE:
             # A type cannot be modified, and a validity often not: it is written anew.
             return (DeletePasscode(passcode_type=code.kind, passcode=code.passcode),)

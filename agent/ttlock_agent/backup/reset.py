@@ -43,6 +43,7 @@ class Wipe:
         params: LockReset,
         *,
         labels: Mapping[str, str],
+        left_out: Mapping[str, str],
         profile: LockProfile,
         clock: Clock,
         steps: Steps,
@@ -50,6 +51,7 @@ class Wipe:
         self._backup = backup
         self._params = params
         self._labels = labels
+        self._left_out = left_out
         self._profile = profile
         self._clock = clock
         self._steps = steps
@@ -112,7 +114,9 @@ class Wipe:
             ),
         )
         now = to_lock(self._clock.now(), self._profile.zone)
-        blocked = make_plan(saved, wiped, quirks=self._profile.quirks, now=now).blocked
+        blocked = make_plan(
+            saved, wiped, quirks=self._profile.quirks, now=now, left_out=self._left_out
+        ).blocked
         return {
             "fingerprints": words.fingerprints(
                 each.finding.saved

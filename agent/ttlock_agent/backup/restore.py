@@ -8,7 +8,7 @@ next reading and by nothing else, so an interruption at any point leads back to 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -33,6 +33,10 @@ _NO_SUCH_WAY: Final = frozenset(
     {Refusal.NOT_SUPPORTED, Refusal.PARAMETER_LENGTH, Refusal.INVALID_PARAMETER, Refusal.FAILED}
 )
 _NOT_SHOWN: Final = "The lock said yes, and its memory does not show it."
+_CLOCK_LEFT: Final = (
+    "The lock's clock is off, and was not set: this machine's own clock is not synchronised. Ask"
+    " for `clock.sync` when it is; until then passcodes with hours may not open."
+)
 _NOT_TOLD: Final = "The lock took it and does not tell it back, so it is not proved."
 
 Key = tuple[str, int]
@@ -64,21 +68,29 @@ class Restore:
         saved: Content,
         *,
         labels: Mapping[str, str],
+        left_out: Mapping[str, str],
         profile: LockProfile,
         clock: Clock,
+        is_time_known: Callable[[], Awaitable[bool]],
         steps: Steps,
         notes: Notes,
     ) -> None:
-        """``labels`` are names of passcodes by their digits."""
+        """``labels`` are names of passcodes by their digits, ``left_out`` why some stay out.
+
+        As long as the machine's time is not known no lock's clock is set.
+        """
         self._saved = saved
         self._labels = labels
+        self._left_out = left_out
         self._profile = profile
         self._clock = clock
+        self._is_time_known = is_time_known
         self._steps = steps
         self._notes = notes
         self._was_missing: frozenset[Key] = frozenset()
         self._tried = _Tried()
         self._clock_was_off_s: float | None = None
+        self._is_clock_left = False
 
     async def rehearse(self, visit: Visit, *, is_other_lock: bool) -> dict[str, Any]:
         """Return what :meth:`run` would do, changing nothing."""
@@ -122,12 +134,18 @@ class Restore:
         if not is_other_lock:
             check_same_lock(self._saved, held)
         now = to_lock(self._clock.now(), self._profile.zone)
-        return held, make_plan(self._saved, held, quirks=self._profile.quirks, now=now)
+        plan = make_plan(
+            self._saved, held, quirks=self._profile.quirks, now=now, left_out=self._left_out
+        )
+        return held, plan
 
     async def _see_to_clock(self, visit: Visit, held: Content) -> None:
         """Set the clock when it is off: all that has hours is judged by it."""
         error_s = held.lock.clock_error_s
         if error_s is not None and abs(error_s) <= self._profile.clock_tolerance_s:
+            return
+        self._is_clock_left = not await self._is_time_known()
+        if self._is_clock_left:
             return
         try:
             await visit.set_clock()
@@ -224,6 +242,8 @@ class Restore:
         saved, changes = self._saved, []
         if self._clock_was_off_s is not None:
             changes.append(f"The lock's clock was {self._clock_was_off_s:+.0f} s off, and is set.")
+        if self._is_clock_left:
+            changes.append(_CLOCK_LEFT)
         if saved.lock.zone != held.lock.zone:
             changes.append(
                 f"The backup was made in {saved.lock.zone}, this lock is in {held.lock.zone}: hours"

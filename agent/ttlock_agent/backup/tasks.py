@@ -18,6 +18,7 @@ from ttlock_agent.backup.read import read_lock
 from ttlock_agent.backup.reset import AFTERWARDS, Wipe
 from ttlock_agent.backup.restore import Key, Restore, check_same_lock
 from ttlock_agent.backup.shelf import Opened, Shelf
+from ttlock_agent.backup.wishes import known_better
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import (
     KeysRejected,
@@ -26,13 +27,13 @@ from ttlock_agent.errors import (
     OutcomeUnknown,
     RestoreIncomplete,
 )
-from ttlock_agent.jobs.budget import Budgets
 from ttlock_agent.jobs.counted import counted_visit
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.model import Job, JobState
 from ttlock_agent.jobs.steps import Steps
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.verbs import params_of
+from ttlock_agent.jobs.work import Work
 from ttlock_agent.keyring import Keyring, StoredKeys, encode_keys
 from ttlock_agent.link import LinkFactory
 from ttlock_agent.lock.refusals import refused
@@ -77,15 +78,16 @@ class Tasks:
         shelf: Shelf,
         journal: Journal,
         memory: LockMemory,
-        budgets: Budgets,
+        work: Work,
         clock: Clock,
         randbelow: Callable[[int], int],
         register: Register | None,
+        wake_radio: Callable[[], None],
     ) -> None:
         """``airtime`` is held while a lock is talked to, or changes its keys.
 
         The adapter has one owner at a time, and nobody else may meet a lock with keys that are
-        dead and not retired yet.
+        dead and not retired yet. ``wake_radio`` is called when there may be new jobs for it.
         """
         self._links = links
         self._airtime = airtime
@@ -94,10 +96,11 @@ class Tasks:
         self._shelf = shelf
         self._journal = journal
         self._memory = memory
-        self._budgets = budgets
+        self._work = work
         self._clock = clock
         self._randbelow = randbelow
         self._register = register
+        self._wake_radio = wake_radio
         self.verbs: Mapping[str, Callable[[Steps], Awaitable[None]]] = {
             "backup.create": self._create,
             "backup.verify": self._verify,
@@ -166,8 +169,10 @@ class Tasks:
         restore = Restore(
             opened.content,
             labels=await self._labels(job.lock),
+            left_out=await self._left_out(opened.content, profile),
             profile=profile,
             clock=self._clock,
+            is_time_known=self._work.gate.is_time_known,
             steps=steps,
             notes=_Notes(self._journal, job, self._clock.now()),
         )
@@ -180,7 +185,10 @@ class Tasks:
                 return
             is_whole, report = await restore.run(visit, is_other_lock=is_other_lock)
             listing = await visit.passcodes(is_fresh=True)
-        await self._memory.keep_listing(profile, listing, self._clock.now())
+            await self._memory.keep_listing(profile, listing, self._clock.now())
+            # What was asked for after the backup is in nobody's list but the agent's own.
+            await self._work.reproof.review(visit, profile)
+        self._wake_radio()
         await self._memory.show(profile)
         if params.registers_in_cloud:
             report["cloud"] = await self._tell_cloud(job.lock, opened.content, steps)
@@ -207,8 +215,15 @@ class Tasks:
             await steps.note_read_back()
         profile = self._profile(job)
         await steps.begin()
-        labels = await self._labels(job.lock)
-        wipe = Wipe(opened, params, labels=labels, profile=profile, clock=self._clock, steps=steps)
+        wipe = Wipe(
+            opened,
+            params,
+            labels=await self._labels(job.lock),
+            left_out=await self._left_out(opened.content, profile),
+            profile=profile,
+            clock=self._clock,
+            steps=steps,
+        )
         has_confirmed = True
         async with self._connected(profile) as visit:
             if params.is_dry_run:
@@ -258,6 +273,10 @@ class Tasks:
         async def knows(keys: LockKeys) -> bool:
             return await self._knows(self._locks.profile_with(job.lock, keys))
 
+        async def local_time() -> datetime | None:
+            is_known = await self._work.gate.is_time_known()
+            return to_lock(self._clock.now(), profile.zone) if is_known else None
+
         @asynccontextmanager
         async def setting_mode() -> AsyncIterator[SettingMode]:
             async with visit_in_setting_mode(self._links, profile) as door, self._counted(profile):
@@ -274,7 +293,7 @@ class Tasks:
                 setting_mode=setting_mode,
                 use_keys=lambda keys: self._locks.put_keys(job.lock, keys),
             ),
-            local_time=lambda: to_lock(self._clock.now(), profile.zone),
+            local_time=local_time,
             steps=steps,
         )
         await steps.begin()
@@ -316,17 +335,20 @@ class Tasks:
         return True
 
     def _connected(self, profile: LockProfile) -> AbstractAsyncContextManager[Visit]:
-        return counted_visit(self._links, profile, self._clock, self._budgets)
+        return counted_visit(self._links, profile, self._clock, self._work.budgets)
 
     @asynccontextmanager
     async def _counted(self, profile: LockProfile) -> AsyncIterator[None]:
         """Count a connection in the lock's battery budget, which does not hold back the bench."""
         since_s = self._clock.monotonic()
-        await self._budgets.connected(profile, None)
+        await self._work.budgets.connected(profile, None)
         try:
             yield
         finally:
-            await self._budgets.disconnected(profile, self._clock.monotonic() - since_s)
+            await self._work.budgets.disconnected(profile, self._clock.monotonic() - since_s)
+
+    async def _left_out(self, content: Content, profile: LockProfile) -> dict[str, str]:
+        return await known_better(content, self._journal, profile, self._clock.now())
 
     async def _labels(self, lock: str) -> dict[str, str]:
         """Return the names of passcodes, unless somebody wrote the digits into one."""

@@ -56,7 +56,8 @@ class Work:
         self._answers = answers
         self._clock = clock
         self._door_log = DoorLog(journal, memory.topics, clock)
-        self._reproof = Reproof(journal, memory, answers, clock)
+        self.reproof = Reproof(journal, memory, answers, clock)
+        """What compares a lock with all that was proved of it."""
         self._on_findings = on_findings
 
     async def wants_a_look(self, profile: LockProfile) -> bool:
@@ -69,7 +70,7 @@ class Work:
             return False
         wanted = await self._journal.wanted(profile.id)
         is_unproved = any(wish.is_wanted and wish.proved_at is None for wish in wanted)
-        return is_unproved or await self._reproof.is_due(profile)
+        return is_unproved or await self.reproof.is_due(profile)
 
     def begin(self, visit: Visit, profile: LockProfile, *, is_at_door: bool) -> LockWork:
         """Return the work on one lock, for as long as ``visit`` lasts.
@@ -86,7 +87,7 @@ class Work:
             clock=self._clock,
             gate=self.gate,
             door_log=self._door_log,
-            reproof=self._reproof,
+            reproof=self.reproof,
             on_findings=self._on_findings,
         )
 

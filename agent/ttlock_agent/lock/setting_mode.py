@@ -42,7 +42,7 @@ class SettingMode:
         self._profile = profile
 
     async def enrol(
-        self, secrets: NewSecrets, *, local_time: datetime, on_keys: OnKeys
+        self, secrets: NewSecrets, *, local_time: datetime | None, on_keys: OnKeys
     ) -> Enrolment:
         """Become the administrator; ``on_keys`` keeps the keys before the lock hears of them.
 

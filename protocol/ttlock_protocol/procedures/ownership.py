@@ -51,12 +51,14 @@ class NewSecrets:
     """What we choose for a new lock; random numbers come from outside this package.
 
     ``admin_secret`` and ``unlock_key`` are 1 to 999 999 999, ``admin_passcode`` 4 to 9 digits, of
-    which other clients use 7.
+    which other clients use 7; unless ``is_passcode_chosen`` by somebody, it only takes the place of
+    none.
     """
 
     admin_secret: int = plain_field(repr=False)
     unlock_key: int = plain_field(repr=False)
     admin_passcode: str = plain_field(repr=False)
+    is_passcode_chosen: bool = False
 
     def __post_init__(self) -> None:
         for secret in (self.admin_secret, self.unlock_key):
@@ -96,14 +98,15 @@ class Enrolment:
 def enrol(
     secrets: NewSecrets,
     *,
-    local_time: datetime,
+    local_time: datetime | None,
     version: Callable[[], Version],
     offline_seeds: InitOfflinePasscodes | None = None,
     quirks: Quirks = NO_QUIRKS,
 ) -> EnrolmentProcedure[Enrolment]:
     """Become the administrator of a lock in setting mode (its advertisement says so).
 
-    Drive it with a session that was started with the default key. ``local_time`` is lock-local;
+    Drive it with a session that was started with the default key. ``local_time`` is lock-local,
+    ``None`` where nobody knows the time: the clock is left then;
     ``version`` is asked once the lock has spoken and gives the session's. ``offline_seeds`` are for
     those who have the cloud generate passcodes. What only describes the lock may fail.
 
@@ -126,7 +129,9 @@ def enrol(
             token=quirks.client_token,
         )
     )
-    is_clock_set = (yield from optional(SetClock(local_time=local_time))) is not None
+    is_clock_set = False
+    if local_time is not None:
+        is_clock_set = (yield from optional(SetClock(local_time=local_time))) is not None
     words = yield from optional(GetFeatures())
     features = FeatureSet(words.bits) if words else FeatureSet(0)
     sound = yield from _where(Feature.SOUND in features, GetSound())
@@ -170,8 +175,8 @@ def _where(is_there: bool, request: Request[R]) -> Procedure[R | None]:
 
 
 def _admin_passcode(secrets: NewSecrets, features: FeatureSet) -> Procedure[str | None]:
-    """Keep the passcode that the lock has, else give it ours."""
-    if Feature.GET_ADMIN_PASSCODE in features:
+    """Keep the passcode that the lock has, unless ours was chosen; else give it ours."""
+    if Feature.GET_ADMIN_PASSCODE in features and not secrets.is_passcode_chosen:
         known = yield from optional(GetAdminPasscode())
         if known is not None and known.passcode:
             return known.passcode
