@@ -61,7 +61,7 @@ FINGERS: Final = (bytes.fromhex("5f3a91c40007"), bytes.fromhex("5f3a91c40008"))
 SETTINGS: Final = Settings(
     auto_lock_s=12, volume=5, is_passcode_shown=True, is_remote_unlock_allowed=False, switches=0x03
 )
-_KEYS: Final = LockKeys(
+KEYS: Final = LockKeys(
     aes_key=bytes.fromhex("a1b2c3d4e5f60718293a4b5c6d7e8f90"),
     admin_secret=123456789,
     unlock_key=987654321,
@@ -152,12 +152,12 @@ class RestoreStage:
 @asynccontextmanager
 async def build_restore_stage(directory: Path, clock: Clock) -> AsyncGenerator[RestoreStage]:
     """Furnish a lock in ``directory``, which exists; nothing runs yet."""
-    create_state(directory / "lock.json", _furnished(clock.now()))
+    create_state(directory / "lock.json", furnished(clock.now()))
     async with AsyncExitStack() as stack:
         yield RestoreStage(directory, stack)
 
 
-def _furnished(now: datetime) -> Memory:
+def furnished(now: datetime) -> Memory:
     """Return a lock as a house has it after some years."""
     local = now.astimezone(ZONE).replace(tzinfo=None, second=0, microsecond=0)
     begin, end = local - timedelta(days=1), local + timedelta(days=3)
@@ -175,7 +175,7 @@ def _furnished(now: datetime) -> Memory:
         new_lock(
             mac=MAC,
             name="S999_332211",
-            keys=_KEYS,
+            keys=KEYS,
             now=now,
             zone=ZONE,
             admin_passcode=SETUP_PASSCODE,
@@ -214,7 +214,7 @@ def _furnished(now: datetime) -> Memory:
 def _write_config(directory: Path, lock_socket: Path, control_socket: Path) -> Path:
     keys = directory / "front-door.keys.json"
     keys.touch(mode=0o600)
-    keys.write_bytes(encode_keys(_KEYS))
+    keys.write_bytes(encode_keys(KEYS))
     config = {
         "agent": {
             "id": "demo",

@@ -15,7 +15,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import stage
-from stage import ask, await_proved, prop, say, sh
+from stage import ask, ask_to_delete, await_proved, prop, publish, say, sh, wish
 
 from ttlock_agent.virtual_lock.main import create_state
 from ttlock_protocol.virtual import new_lock
@@ -72,7 +72,7 @@ def soak() -> None:
         digits = f"{200_000 + rounds}"
         ask(f"soak-{rounds}", digits)
         await_proved(f"soak-{rounds}", limit_s=120)
-        ask(f"unsoak-{rounds}", digits, verb="delete")
+        ask_to_delete(f"unsoak-{rounds}", digits)
         await_proved(f"unsoak-{rounds}", limit_s=120)
         rounds += 1
         if not first and passed_s >= WARM_S:
@@ -96,8 +96,7 @@ def bench() -> None:
             digits = stage.new_digits(count)
             ids = [f"bench-{count}-{repeat}-{each}" for each in digits]
             asked_s = time.monotonic()
-            for request_id, each in zip(ids, digits, strict=True):
-                ask(request_id, each)
+            publish("passcode.add", *map(wish, ids, digits))
             await_proved(*ids, limit_s=300)
             seconds.append(time.monotonic() - asked_s)
             # Written by the visit's report, which comes just after the last answer.

@@ -14,16 +14,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from zoneinfo import ZoneInfo
 
+from ttlock_agent.control.client import call
+from ttlock_agent.control.messages import Result
 from ttlock_agent.keyring import encode_keys
 from ttlock_agent.virtual_lock.control import VirtualLockControl
 from ttlock_agent.virtual_lock.main import create_state
+from ttlock_agent.virtual_lock.state_file import StateFile
 from ttlock_protocol.keys import LockKeys
-from ttlock_protocol.virtual import KeypadResult, Memory, new_lock
+from ttlock_protocol.messages.auth import PERMANENT_FROM
+from ttlock_protocol.messages.passcodes import PasscodeType
+from ttlock_protocol.virtual import KeypadResult, Memory, StoredPasscode, new_lock
 
 SLOW = float(os.environ.get("SLOW", "1"))
 """How much slower than hardware this machine is: time limits are stretched by it."""
@@ -75,6 +81,20 @@ def prop(name: str, unit: str = UNIT) -> str:
     return sh("systemctl", "show", "-P", name, unit)
 
 
+def keep(path: Path, text: str) -> None:
+    """Write a file that a power cut leaves as it was or as it shall be."""
+    draft = path.with_name(f"{path.name}.draft")
+    draft.write_text(text)
+    draft.replace(path)
+
+
+def await_the_cut() -> NoReturn:
+    """Wait for the end, which is not ours to choose."""
+    say("the power has not failed yet")
+    while True:
+        time.sleep(60)
+
+
 def private(path: Path, content: bytes) -> None:
     """Write a secret as the documentation says: readable by the agent alone."""
     path.touch(mode=0o400)
@@ -124,16 +144,36 @@ def answers() -> dict[str, dict[str, Any]]:
     return found
 
 
-def ask(request_id: str, digits: str, *, kind: str = "permanent", verb: str = "add") -> None:
-    """Ask for a passcode with mosquitto_pub."""
-    body = {"id": request_id, "lock": LOCK, "passcode": digits}
-    if verb == "add":
-        body["kind"] = kind
-        body["deadline_at"] = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
-    sh(
-        "mosquitto_pub", "-q", "1", "-u", "bookings", "-P", "secret-of-bookings",
-        "-t", f"{TOPIC}/request/passcode.{verb}", "-m", json.dumps(body),
+def publish(verb: str, *bodies: dict[str, Any]) -> None:
+    """Send requests with mosquitto_pub, all over one connection."""
+    subprocess.run(
+        ["mosquitto_pub", "-q", "1", "-u", "bookings", "-P", "secret-of-bookings", "-l",
+         "-t", f"{TOPIC}/request/{verb}"],
+        input="".join(f"{json.dumps(body)}\n" for body in bodies),
+        text=True, timeout=60 * SLOW, check=True,
     )  # fmt: skip
+
+
+def wish(request_id: str, digits: str) -> dict[str, Any]:
+    """Return a request for a permanent passcode."""
+    deadline = datetime.now(UTC) + timedelta(hours=2)
+    return {
+        "id": request_id,
+        "lock": LOCK,
+        "passcode": digits,
+        "kind": "permanent",
+        "deadline_at": deadline.isoformat(),
+    }
+
+
+def ask(request_id: str, digits: str) -> None:
+    """Ask for a passcode."""
+    publish("passcode.add", wish(request_id, digits))
+
+
+def ask_to_delete(request_id: str, digits: str) -> None:
+    """Ask for a passcode to be removed."""
+    publish("passcode.delete", {"id": request_id, "lock": LOCK, "passcode": digits})
 
 
 def await_proved(*request_ids: str, limit_s: float = 60) -> None:
@@ -156,7 +196,9 @@ def await_proved(*request_ids: str, limit_s: float = 60) -> None:
 class Lock:
     """A virtual lock on the air, in a process of its own beside the adapter."""
 
-    def __init__(self, state: Path = Path("/run/lock-state"), *, mac: str = MAC) -> None:
+    def __init__(
+        self, state: Path = Path("/run/lock-state"), *, memory: Memory | None = None
+    ) -> None:
         self.state = state / "front-door.json"
         self.socket = Path("/run/front-door.sock")
         self.neighbours: list[tuple[Path, Path]] = []
@@ -165,11 +207,28 @@ class Lock:
         if not self.state.exists():
             create_state(
                 self.state,
-                new_lock(
-                    mac=mac, name="S999_332211", keys=KEYS, now=datetime.now(UTC),
+                memory
+                or new_lock(
+                    mac=MAC, name="S999_332211", keys=KEYS, now=datetime.now(UTC),
                     zone=ZoneInfo(ZONE), clock_error_s=-7 * 3600,
                 ),
             )  # fmt: skip
+
+    def fill(self, count: int) -> None:
+        """Let it hold ``count`` passcodes, while it is off."""
+        with StateFile(self.state) as file:
+            memory = file.load()
+            held = {each.passcode for each in memory.passcodes}
+            fresh = (f"9{number:06}" for number in range(count))
+            more = [
+                StoredPasscode(
+                    passcode_type=PasscodeType.PERMANENT, passcode=digits,
+                    original_passcode=digits, valid_from=PERMANENT_FROM,
+                )
+                for digits in list(fresh)[: count - len(held)]
+            ]  # fmt: skip
+            capacity = replace(memory.capacity, passcodes=count)
+            file.save(replace(memory, capacity=capacity, passcodes=(*memory.passcodes, *more)))
 
     def plug_in(self) -> None:
         """Start adapter and lock."""
@@ -214,10 +273,10 @@ class Lock:
 # ---- the agent ---------------------------------------------------------------------------------
 
 
-def configure_agent() -> None:
+def configure_agent(*, keys: LockKeys = KEYS, quirks: str = "") -> None:
     """Write configuration and secrets as an owner would."""
     private(CONFIG / "mqtt-password", b"secret-of-ttlock-agent")
-    private(CONFIG / "front-door.keys.json", encode_keys(KEYS))
+    private(CONFIG / "front-door.keys.json", encode_keys(keys))
     (CONFIG / "agent.yaml").write_text(
         f"""agent:
   id: house-12
@@ -233,13 +292,21 @@ locks:
     address: "{MAC}"
     time_zone: {ZONE}
     keys: file:front-door.keys.json
-"""
+{quirks}"""
     )
 
 
 def start_agent() -> None:
     """Start the service, which returns once it says that it is ready."""
     sh("systemctl", "start", UNIT, limit_s=60)
+
+
+def command(verb: str, request: dict[str, Any]) -> dict[str, Any]:
+    """Ask over the control socket, and return the final answer."""
+    *_, last = call(SOCKET, verb, {"id": secrets.token_hex(8)} | request)
+    if not isinstance(last, Result):
+        raise SystemExit(f"FAILED: {verb}: {last}")
+    return last.body
 
 
 def status() -> dict[str, Any]:

@@ -1,0 +1,198 @@
+"""Everything that the virtual machine is for, on the host as root: ``all.py [PART...]``.
+
+The images are built first. Then the parts of all suites run, ``--jobs`` machines at a time; what
+they say is shown as they say it and kept in ``build/vm/``. A part that fails does not stop the
+others. The end tells what took how long. Every part is bounded in time, and whatever ends this
+program ends its machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+VM = "tests/fullstack/vm"
+LOGS = ROOT / "build" / "vm"
+SUITES = ("bookworm", "trixie")
+PARTS = ("service", "package", "link", "cuts", "bench-cuts")
+IN_GUEST = (
+    f"HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis PYTHONPATH=/opt/site:/work/{VM}"
+    " /opt/ttlock-agent/current/bin/python"
+)
+LINK_TESTS = "tests/fullstack/test_link.py tests/fullstack/test_every_request.py"
+CUT_S = 180
+"""Allowed for each power cut, with boot and deliveries: several times what it takes."""
+STOP_S = 20
+"""A part that is told to end has its machine ended by then."""
+_started_s = time.monotonic()
+_telling = threading.Lock()
+
+
+def tell(text: str) -> None:
+    with _telling:
+        print(f"{time.monotonic() - _started_s:5.0f} s  {text}", flush=True)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One machine's run, or several one after the other."""
+
+    name: str
+    suite: str
+    command: tuple[str, ...]
+    limit_s: int
+
+    @property
+    def title(self) -> str:
+        return f"{self.suite} {self.name}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    part: Part
+    status: int
+    took_s: float
+
+
+def make_part(name: str, suite: str, image: str, package: str, cuts: int, kills: int) -> Part:
+    run = ("tests/fullstack/run", "--suite", suite)
+    pytest = f"{IN_GUEST} -m pytest -q -p no:cacheprovider --rig vm --timeout 900"
+    power_cuts = ("python3", f"{VM}/power_cuts.py", image, "--cuts", str(cuts))
+    known: dict[str, tuple[tuple[str, ...], int]] = {
+        "link": ((*run, "--fast", "--", f"{pytest} {LINK_TESTS}"), 1200),
+        "service": ((*run, "--", f"KILLS={kills} {IN_GUEST} {VM}/scenes.py"), 1800 + 120 * kills),
+        "cuts": ((*power_cuts, "--story", "deliveries"), CUT_S * (cuts + 2)),
+        "bench-cuts": ((*power_cuts, "--story", "bench"), CUT_S * (cuts + 2)),
+        "package": ((f"{VM}/package_life.sh", suite, package), 1500),
+    }
+    command, limit_s = known[name]
+    return Part(name, suite, command, limit_s)
+
+
+class Runner:
+    """Works on the parts with several hands."""
+
+    def __init__(self, parts: list[Part], package: str) -> None:
+        self._waiting: queue.SimpleQueue[Part] = queue.SimpleQueue()
+        for part in parts:
+            self._waiting.put(part)
+        self._environment = os.environ | {"PACKAGE": package, "FOLLOW": "yes"}
+        self._running: dict[Part, subprocess.Popen[str]] = {}
+        self.outcomes: list[Outcome] = []
+
+    def run(self, jobs: int) -> None:
+        hands = [threading.Thread(target=self._work, daemon=True) for _ in range(jobs)]
+        for hand in hands:
+            hand.start()
+        for hand in hands:
+            while hand.is_alive():
+                hand.join(1)  # so that signals are heard
+
+    def stop(self) -> None:
+        """End what still runs, machines included."""
+        running = list(self._running.values())
+        for process in running:
+            signal_group(process, signal.SIGTERM)
+        for process in running:
+            try:
+                process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                signal_group(process, signal.SIGKILL)
+
+    def _work(self) -> None:
+        while True:
+            try:
+                part = self._waiting.get_nowait()
+            except queue.Empty:
+                return
+            tell(f"{part.title}: begins")
+            since_s = time.monotonic()
+            status = self._play(part)
+            took_s = time.monotonic() - since_s
+            tell(f"{part.title}: {'ok' if status == 0 else 'FAILED'} after {took_s:.0f} s")
+            self.outcomes.append(Outcome(part, status, took_s))
+
+    def _play(self, part: Part) -> int:
+        out = LOGS / part.title.replace(" ", "-")
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        process = subprocess.Popen(
+            part.command, cwd=ROOT, text=True, start_new_session=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=self._environment | {"OUT": str(out), "LIMIT": str(part.limit_s)},
+        )  # fmt: skip
+        self._running[part] = process
+        # The machine's own limit comes first and leaves its logs; this one is for what hangs.
+        bound = threading.Timer(part.limit_s * 2 + 60, signal_group, (process, signal.SIGTERM))
+        bound.start()
+        assert process.stdout is not None
+        with (out / "said.log").open("w") as log:
+            for line in process.stdout:
+                log.write(line)
+                tell(f"{part.title} | {line.rstrip()}")
+        status = process.wait()
+        bound.cancel()
+        del self._running[part]
+        return status
+
+
+def signal_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def build(*command: str) -> str:
+    """Run a build step; return the last line it says, which names what it built."""
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.strip().splitlines()[-1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=PARTS, metavar="PART")
+    parser.add_argument("--suite", dest="suites", action="append", choices=SUITES)
+    parser.add_argument("--jobs", type=int, default=2, help="machines that run at a time")
+    parser.add_argument("--cuts", type=int, default=2, help="power cuts, for each story and suite")
+    parser.add_argument("--kills", type=int, default=3, help="kill -9, for each suite")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+    package = build("deploy/deb.sh", "amd64")
+    parts = []
+    for suite in options.suites or SUITES:
+        build(f"{VM}/image.sh", suite, "amd64")
+        image = build(f"{VM}/image.sh", suite, "amd64", package)
+        parts += [
+            make_part(name, suite, image, package, options.cuts, options.kills)
+            for name in options.parts
+        ]
+    tell("the images are there")
+    # The longest first, of all suites, so that no hand is idle at the end.
+    parts.sort(key=lambda part: PARTS.index(part.name))
+    runner = Runner(parts, package)
+    try:
+        runner.run(options.jobs)
+    finally:
+        runner.stop()
+    for each in runner.outcomes:
+        tell(
+            f"{each.part.title:20} {'ok' if each.status == 0 else 'FAILED':6} {each.took_s:5.0f} s"
+        )
+    failed = [each.part.title for each in runner.outcomes if each.status]
+    tell(f"FAILED: {', '.join(failed)}" if failed else "all of it held")
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()
