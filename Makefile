@@ -4,7 +4,8 @@ SOURCES := protocol agent tests hw-tests deploy
 IN_GUEST := PYTHONPATH=/opt/site:/work/tests/fullstack/vm /opt/ttlock-agent/current/bin/python \
 	/work/tests/fullstack/vm
 
-.PHONY: help demo demo-restore test check format bench fuzz deb test-deb test-vm bench-vm nightly storm storm-nightly clean
+.PHONY: help demo demo-restore test check format bench fuzz deb test-deb test-vm test-vm-arm64 bench-vm soak-vm \
+	nightly storm storm-nightly clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -53,18 +54,27 @@ test-deb: .venv/.demo
 	tests/deb/chroot.sh bookworm
 	tests/deb/chroot.sh trixie
 
-## make test-vm   the installed service against a real Bluetooth stack in QEMU (root)
+## make test-vm  the installed service against a real Bluetooth stack in QEMU (root; 30 minutes)
 test-vm: .venv/.demo
-	timeout --kill-after=10 3600 tests/fullstack/vm/all.sh
+	timeout --kill-after=30 3600 python3 tests/fullstack/vm/all.py $(VM_ARGS)
+
+## make test-vm-arm64   the package for a Pi in an emulated arm64 machine (root)
+test-vm-arm64: .venv/.demo
+	timeout --kill-after=30 3600 tests/fullstack/vm/arm64.sh
 
 ## make bench-vm  what a passcode costs over BlueZ, and what idling does
 bench-vm: .venv/.demo
-	LIMIT=1200 tests/fullstack/run -- $(IN_GUEST)/measures.py bench
+	LIMIT=1800 tests/fullstack/run -- $(IN_GUEST)/measures.py bench
 
-## make nightly   an hour of deliveries, twenty power cuts and as many kills, on both Debians
-nightly: .venv/.demo
-	CUTS=20 KILLS=20 tests/fullstack/vm/all.sh
+## make soak-vm   an hour of deliveries in which nothing may grow
+soak-vm: .venv/.demo
 	LIMIT=5400 tests/fullstack/run -- $(IN_GUEST)/measures.py soak
+
+## make nightly   test-vm with twenty power cuts of each kind and twenty kills, arm64, the hour's soak
+nightly: .venv/.demo
+	timeout --kill-after=30 14400 python3 tests/fullstack/vm/all.py --cuts 20 --kills 20
+	$(MAKE) test-vm-arm64
+	$(MAKE) soak-vm
 
 ## make storm     the agent killed at every step, and COUNT hours of bad weather from SEED on
 storm: .venv/.test
