@@ -159,10 +159,50 @@ async def test_what_a_lock_does_not_tell_is_listed_with_the_reason(rig: BenchRig
     assert unread["cards"] == "This lock does not know the command."
     assert unread.keys() >= {"faces", "key_fobs", "unused_cloud_passcodes", "weekly_hours"}
     assert job.result["holds"]["cards"] == 0
+    # By now it tells them: who resets it with that backup would lose them unseen.
     rig.door.set_faults()
     compared = await rig.do("backup.verify", backup=job.result["backup"])
     assert compared.result is not None
-    assert compared.result["agrees"] is True
+    assert (compared.result["agrees"], compared.result["told_since"]) == (False, ["cards"])
+    refused = await rig.do("lock.reset", backup=job.result["backup"], dry_run=True)
+    assert error_of(refused) == "backup_stale"
+    assert refused.error is not None
+    assert "more than it did to the backup: cards" in refused.error.message
+
+
+async def test_a_strange_record_since_the_backup_is_a_reason_for_another(
+    rig: BenchRig, stumble: Callable[[], None]
+) -> None:
+    change(rig.door, passcodes=rig.door.lock.memory.passcodes[:1])
+    backup = await rig.backup()
+    change(rig.door, passcodes=furnished_door().lock.memory.passcodes[0:3:2])
+    stumble()
+    refused = await rig.do("lock.reset", backup=backup, dry_run=True)
+    assert error_of(refused) == "backup_stale"
+    assert refused.error is not None
+    assert "unreadable_passcodes" in refused.error.message
+
+
+async def test_a_one_time_passcode_used_since_the_backup_is_not_armed_again(rig: BenchRig) -> None:
+    rig.door.opens("555666")
+    await rig.clock.advance(60)
+    now = rig.door.lock.local_time(rig.clock.now()).replace(second=0)
+    once = stored("606060", passcode_type=PasscodeType.ONE_TIME, valid_from=now, valid_until=None)
+    await rig.clock.advance(60)
+    change(rig.door, passcodes=(*rig.door.lock.memory.passcodes, once))
+    backup = await rig.backup()
+    assert rig.door.opens("606060")
+    refused = await rig.do("lock.reset", backup=backup, dry_run=True)
+    assert error_of(refused) == "backup_stale"
+    assert refused.error is not None
+    assert "used_passcodes" in refused.error.message
+
+
+async def test_an_admin_passcode_set_since_the_backup_is_seen(rig: BenchRig) -> None:
+    change(rig.door, admin_passcode=None)
+    backup = await rig.backup()
+    change(rig.door, admin_passcode="7654321")
+    assert error_of(await rig.do("lock.reset", backup=backup, dry_run=True)) == "backup_stale"
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ Locks hand validity back altered: permanent items come with dates of the lock's 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -83,6 +84,23 @@ def agrees(findings: Iterable[Finding]) -> bool:
     return all(each.standing is Standing.SAME for each in findings)
 
 
+def told_since(saved: Content, held: Content) -> list[str]:
+    """Return what the lock tells now and the backup lacks, although no item of it differs.
+
+    Lists that it did not tell then, records in an unknown form, one-time passcodes used since.
+    """
+    now_read = {each.item for each in saved.not_read} - {each.item for each in held.not_read}
+    strange = Counter(held.unreadable) - Counter(saved.unreadable)
+    used_before, used_now = (
+        {code.passcode for code in each.passcodes if code.is_used} for each in (saved, held)
+    )
+    return [
+        *sorted(now_read),
+        *sorted({f"unreadable_{each.item}" for each in strange}),
+        *(["used_passcodes"] if used_now - used_before else []),
+    ]
+
+
 SWITCH_FEATURES: Final = {
     Switch.TAMPER_ALERT: Feature.TAMPER_ALERT,
     Switch.RESET_BUTTON: Feature.RESET_BUTTON,
@@ -156,9 +174,11 @@ def _settings(saved: Content, held: Content) -> Iterable[Finding]:
 
 
 def _admin_passcode(saved: Content, held: Content) -> Iterable[Finding]:
-    if saved.admin_passcode is None:
-        return
     there = held.admin_passcode
+    if saved.admin_passcode is None:
+        if there is not None and saved.was_read(read.ADMIN_PASSCODE):
+            yield Finding(item=read.ADMIN_PASSCODE, number=1, standing=Standing.EXTRA, held=there)
+        return
     if there is None:
         standing = Standing.NOT_READ if _cannot_tell_admin(held) else Standing.MISSING
     else:

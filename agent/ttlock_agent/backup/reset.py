@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from ttlock_agent.backup import read, words
-from ttlock_agent.backup.compare import Standing, agrees, compare
+from ttlock_agent.backup.compare import Standing, agrees, compare, told_since
 from ttlock_agent.backup.content import Content, SavedFingerprint, SavedSettings
 from ttlock_agent.backup.plan import make_plan
 from ttlock_agent.backup.read import read_lock
@@ -93,6 +93,12 @@ class Wipe:
                 f"The lock does not hold what the backup says: {differing} items differ.",
                 problem=BackupProblem.STALE,
                 hint="`backup verify` lists them; make a new backup, then ask again.",
+            )
+        if news := told_since(saved, held):
+            raise BackupUnusable(
+                f"The lock tells more than it did to the backup: {', '.join(news)}.",
+                problem=BackupProblem.STALE,
+                hint="Make a new backup, then ask again.",
             )
         losses = self._losses(held)
         return losses | {"confirm": _word(self._backup.header.backup, losses)}

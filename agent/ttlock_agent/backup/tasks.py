@@ -11,7 +11,7 @@ import msgspec
 import structlog
 
 from ttlock_agent.backup import words
-from ttlock_agent.backup.compare import Standing, agrees, compare
+from ttlock_agent.backup.compare import Standing, agrees, compare, told_since
 from ttlock_agent.backup.content import Content
 from ttlock_agent.backup.enrol import Enrol, Ways, new_secrets
 from ttlock_agent.backup.read import read_lock
@@ -144,18 +144,19 @@ class Tasks:
         async with self._airtime, self._connected(profile) as visit:
             held = await read_lock(visit, profile, self._clock, steps.tell)
         check_same_lock(opened.content, held)
-        findings = compare(opened.content, held)
+        findings, news = compare(opened.content, held), told_since(opened.content, held)
         labels = await self._labels(job.lock)
         await steps.answer(
             words.summary(opened.header)
             | {
-                "agrees": agrees(findings),
+                "agrees": agrees(findings) and not news,
                 "same": len([each for each in findings if each.standing is Standing.SAME]),
                 "differing": [
                     words.describe(each, labels) | {"standing": each.standing.value}
                     for each in findings
                     if each.standing is not Standing.SAME
                 ],
+                "told_since": news,
                 "not_in_backup": words.not_read(opened.content),
                 "as_of": held.taken_at.isoformat(timespec="seconds"),
             }

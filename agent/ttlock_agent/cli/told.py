@@ -48,6 +48,8 @@ def verified(body: dict[str, Any]) -> str:
     """Say how a backup and its lock compare."""
     lines = [backup_line(body), f"{body['same']} items are the same in the lock"]
     lines += _section("differing", (f"{item(x)}: {x['standing']}" for x in body["differing"]))
+    told = (name.replace("_", " ") for name in body["told_since"])
+    lines += _section("told by the lock, and not in the backup", told)
     lines.append("the lock holds what the backup says" if body["agrees"] else "they DIFFER")
     return "\n".join(lines)
 
