@@ -402,7 +402,13 @@ async def start_rig(
         random=lambda: 0.5,
         on_report=on_report,
     )
-    door_watch = DoorWatch(door, profiles, clock=clock, on_sign=radio.someone_is_at)
+    door_watch = DoorWatch(
+        door,
+        profiles,
+        clock=clock,
+        on_sign=radio.someone_is_at,
+        on_heard=lambda lock, *_: radio.lock_is_heard(lock),
+    )
     rig.tasks = [
         asyncio.create_task(radio.run()),
         asyncio.create_task(deadlines.run()),

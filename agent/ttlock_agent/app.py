@@ -46,8 +46,9 @@ from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.waiting import Alarm, Deadlines
 from ttlock_agent.jobs.work import Work
 from ttlock_agent.keyring import Keyring
-from ttlock_agent.link import LinkFactory
+from ttlock_agent.link import LinkFactory, Sighting
 from ttlock_agent.link.adapters import Adapters
+from ttlock_agent.link.heard import HeardLinks
 from ttlock_agent.link.observed import ObservedLinks
 from ttlock_agent.locks import Locks
 from ttlock_agent.mqtt.bridge import IncomingRequest, OutboxPublisher, RequestBridge
@@ -61,6 +62,7 @@ from ttlock_agent.systemd import Notifier, watchdog_interval_s
 from ttlock_agent.timesync import CANNOT_TELL, TimeSync
 from ttlock_agent.vault import KeySource, Vault, load_master_key
 from ttlock_agent.watch.start import start_watch
+from ttlock_protocol.advertisement import Advertisement
 
 if TYPE_CHECKING:
     from ttlock_agent.cloud.client import CloudClient
@@ -110,9 +112,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
         stack.push_async_callback(journal.close)
         if journal.set_aside is not None:
             log.critical("journal_set_aside", path=str(journal.set_aside))
-        settings = _mqtt_settings(config)
-        if settings.password is not None:
-            surroundings.register_secret(settings.password)
+        settings = _mqtt_settings(config, surroundings.register_secret)
         topics, answers = settings.topics, Answers(settings.topics)
         keyring = Keyring(journal)
         adapters = list(dict.fromkeys(config.adapter_of(lock) for lock in config.locks))
@@ -185,7 +185,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             time_sync=surroundings.time_sync,
             on_findings=watch.found,
         )
-        links = surroundings.links(config)
+        links = HeardLinks(surroundings.links(config), clock=clock)
         beats = {
             adapter: heartbeats.loop(f"radio {adapter or ''}".strip(), limit_s=RADIO_LIMIT_S)
             for adapter in adapters
@@ -210,6 +210,9 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
 
         def on_sign(sign: Sign) -> None:
             radios[locks.profiles[sign.lock].adapter].someone_is_at(sign)
+
+        def on_heard(lock: str, _sighting: Sighting, _now: Advertisement) -> None:
+            radios[locks.profiles[lock].adapter].lock_is_heard(lock)
 
         def beat_all() -> None:
             for beat in beats.values():
@@ -258,7 +261,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             ).run,
             health_teller.run,
             *(radio.run for radio in radios.values()),
-            DoorWatch(links, locks.profiles, clock=clock, on_sign=on_sign).run,
+            DoorWatch(links, locks.profiles, clock=clock, on_sign=on_sign, on_heard=on_heard).run,
             bench.run,
             Deadlines(
                 journal,
@@ -317,8 +320,11 @@ def _open_vault(state_directory: Path) -> tuple[Vault, KeySource]:
     return Vault(key), key.source
 
 
-def _mqtt_settings(config: Config) -> MqttSettings:
+def _mqtt_settings(config: Config, register_secret: Callable[[str], None]) -> MqttSettings:
     mqtt = config.mqtt
+    password = None if mqtt.password is None else mqtt.password.resolve()
+    if password is not None:
+        register_secret(password)
     tls = None
     if mqtt.tls is not None:
         tls = TlsSettings(
@@ -330,7 +336,7 @@ def _mqtt_settings(config: Config) -> MqttSettings:
         agent_id=config.agent.id,
         base_topic=mqtt.base_topic,
         username=mqtt.username,
-        password=None if mqtt.password is None else mqtt.password.resolve(),
+        password=password,
         keepalive_s=mqtt.keepalive_s,
         tls=tls,
         allow_plaintext=mqtt.allow_plaintext,

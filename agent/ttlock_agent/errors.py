@@ -93,6 +93,13 @@ class LockNotSeen(LinkError):
     hint = "Touch the keypad to wake the lock; check its batteries and the distance."
 
 
+class LockTaken(LockNotSeen):
+    """The lock has just stopped advertising, as it does while somebody else is connected to it."""
+
+    code = "lock_taken"
+    hint = "The gateway or a phone is probably connected; the agent goes on when the lock is free."
+
+
 class ConnectFailed(LinkError):
     """The lock was seen, but no connection came about."""
 

@@ -23,6 +23,7 @@ from ttlock_agent.jobs.radio import Radio, Report
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.waiting import Alarm
 from ttlock_agent.jobs.work import Work
+from ttlock_agent.link.heard import HeardLinks
 from ttlock_agent.mqtt.topics import Topics
 from ttlock_agent.requests import parse_request
 from ttlock_agent.vault import KeySource, MasterKey, Vault
@@ -79,8 +80,9 @@ async def running(rig: Rig, directory: Path) -> AsyncIterator[Agent]:
     async def on_report(report: Report) -> None:
         reports.append(report)
 
+    links = HeardLinks(rig.factory, clock=CLOCK)
     radio = Radio(
-        rig.factory,
+        links,
         profiles,
         journal=journal,
         work=Work(journal, LockMemory(journal, topics, CLOCK), answers, CLOCK),
@@ -130,6 +132,20 @@ async def test_a_link_that_drops_on_the_change_is_read_back(
         assert await agent.final(await agent.add("424242")) is JobState.PROVED
         assert isinstance(agent.reports[0].error, LinkLost | OutcomeUnknown)
     assert [each.passcode for each in rig.lock.memory.passcodes] == ["424242"]
+
+
+async def test_a_job_waits_while_a_phone_has_the_lock(dbus_rig: BluezRig, tmp_path: Path) -> None:
+    async with running(dbus_rig, tmp_path) as agent:
+        assert await agent.final(await agent.add("424242")) is JobState.PROVED
+        while dbus_rig.air.advertisement() is None:  # our own connection is just ending
+            await asyncio.sleep(0)
+        dbus_rig.air.connect(lambda _: None, lambda: None)
+        job = await agent.add("535353")
+        waiting = await agent.until(job, lambda now: now.reason is WaitReason.LOCK_BUSY)
+        assert waiting.error is not None
+        assert waiting.error.code == "lock_taken"
+        dbus_rig.air.disconnect()
+        assert await agent.final(job) is JobState.PROVED
 
 
 async def test_a_job_waits_for_the_adapter(dbus_rig: BluezRig, tmp_path: Path) -> None:

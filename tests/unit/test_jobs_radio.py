@@ -18,9 +18,10 @@ from ttlock_agent.errors import (
     JournalError,
     LinkLost,
     LockNotSeen,
+    LockTaken,
 )
 from ttlock_agent.jobs.model import Job, JobState
-from ttlock_agent.jobs.radio import JOURNAL_PAUSE_S, MAX_VISIT_S
+from ttlock_agent.jobs.radio import JOURNAL_PAUSE_S, MAX_VISIT_S, MISSED_PAUSE_S
 from ttlock_protocol.errors import DecodeError
 from ttlock_protocol.messages.operate import State
 from ttlock_protocol.messages.passcodes import AddPasscode
@@ -49,7 +50,8 @@ async def fails_with(rig: Rig, error: Exception) -> None:
     ("error", "reason"),
     [
         (LockNotSeen("Nothing."), "lock_not_seen"),
-        (ConnectFailed("Busy."), "lock_busy"),
+        (LockTaken("Silent."), "lock_busy"),
+        (ConnectFailed("Noise."), "connect_failed"),
         (LinkLost("Gone."), "link_lost"),
         (AdapterUnavailable("None.", reason=AdapterProblem.MISSING), "adapter_unavailable"),
     ],
@@ -63,7 +65,45 @@ async def test_a_job_says_what_it_waits_for(rig: Rig, error: AgentError, reason:
     assert (job.reason.value, job.attempts) == (reason, 1)
     assert job.error is not None
     assert (job.error.code, job.error.is_retryable) == (error.code, True)
+    await rig.visits(1)
     assert [report.is_reached for report in rig.reports] == [False]
+
+
+@pytest.mark.parametrize("is_adapter", [False, True])
+async def test_a_lock_that_was_missed_is_visited_as_soon_as_it_is_heard(
+    rig: Rig, is_adapter: bool
+) -> None:
+    works = rig.door.connect
+    missing = AdapterUnavailable("None.", reason=AdapterProblem.MISSING)
+    await fails_with(rig, missing if is_adapter else LockTaken("Silent."))
+    job = await rig.until(await rig.add("482913"), has_paused)
+    for _ in range(5):  # until its pause is much longer than what follows
+        assert job.not_before_at is not None
+        await rig.clock.advance((job.not_before_at - rig.clock.now()) / timedelta(seconds=1))
+        job = await rig.until(job, lambda now, n=job.attempts: now.attempts > n)
+    rig.door.connect = works  # type: ignore[method-assign]
+    assert job.not_before_at is not None
+    assert job.not_before_at - rig.clock.now() > timedelta(seconds=3 * MISSED_PAUSE_S)
+    rig.door.advertise()
+    await rig.clock.advance(MISSED_PAUSE_S - 1)
+    for _ in range(20):
+        await rig.journal.counts()
+    assert not rig.door.connections
+    await rig.clock.advance(1)
+    rig.door.advertise()
+    assert (await rig.until(job, lambda now: now.is_final)).state is JobState.PROVED
+
+
+async def test_a_connection_that_fails_waits_for_its_pause_even_if_the_lock_is_heard(
+    rig: Rig,
+) -> None:
+    await fails_with(rig, ConnectFailed("Noise."))
+    job = await rig.until(await rig.add("482913"), lambda now: now.attempts == 1)
+    rig.door.advertise()
+    for _ in range(20):
+        await rig.journal.counts()
+    assert len(rig.reports) == 1
+    assert (await rig.until(job, has_paused)).attempts == 1
 
 
 async def test_pauses_grow_with_each_failure_and_end_with_the_lock(rig: Rig) -> None:

@@ -54,12 +54,17 @@ class DoorWatch:
         *,
         clock: Clock,
         on_sign: Callable[[Sign], None],
+        on_heard: Callable[[str, Sighting, Advertisement], None] = lambda *_: None,
     ) -> None:
-        """``profiles`` are looked at anew for each sighting: locks may be added."""
+        """``profiles`` are looked at anew for each sighting: locks may be added.
+
+        ``on_heard`` is called for every advertisement of a lock, by its id.
+        """
         self._source = source
         self._profiles = profiles
         self._clock = clock
         self._on_sign = on_sign
+        self._on_heard = on_heard
         self._last: dict[str, Advertisement] = {}
         self._signed_at_s: dict[str, float] = {}
 
@@ -79,6 +84,7 @@ class DoorWatch:
         lock = self._lock_at(sighting.address)
         if lock is None or not isinstance(now, Advertisement):
             return
+        self._on_heard(lock, sighting, now)
         before = self._last.get(lock)
         self._last[lock] = now
         if not is_sign(before, now):

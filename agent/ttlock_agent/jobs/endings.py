@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import structlog
 
 from ttlock_agent.errors import (
@@ -12,6 +14,7 @@ from ttlock_agent.errors import (
     LockMisunderstood,
     LockNotSeen,
     LockRefused,
+    LockTaken,
 )
 from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, WaitReason
 from ttlock_agent.lock.refusals import refused
@@ -20,22 +23,22 @@ from ttlock_protocol.errors import CommandRefused, LocalProtocolError, ProtocolE
 
 log = structlog.get_logger()
 
+_REASONS: Final = (
+    (LockTaken, WaitReason.LOCK_BUSY),
+    (LockNotSeen, WaitReason.LOCK_NOT_SEEN),
+    (ConnectFailed, WaitReason.CONNECT_FAILED),
+    (AdapterUnavailable, WaitReason.ADAPTER_UNAVAILABLE),
+    (LinkError, WaitReason.LINK_LOST),
+)
+"""The first kind that an error is of counts."""
+
 
 def wait_reason(error: AgentError | None) -> WaitReason:
     """Return why a job waits after a visit that ended with ``error``, or without one."""
-    match error:
-        case None:
-            return WaitReason.QUEUED
-        case LockNotSeen():
-            return WaitReason.LOCK_NOT_SEEN
-        case ConnectFailed():
-            return WaitReason.LOCK_BUSY
-        case AdapterUnavailable():
-            return WaitReason.ADAPTER_UNAVAILABLE
-        case LinkError():
-            return WaitReason.LINK_LOST
-        case _:
-            return WaitReason.BACK_OFF
+    if error is None:
+        return WaitReason.QUEUED
+    reasons = (reason for kind, reason in _REASONS if isinstance(error, kind))
+    return next(reasons, WaitReason.BACK_OFF)
 
 
 def given_up(job: Job, error: AgentError) -> Move:

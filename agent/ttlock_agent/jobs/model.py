@@ -72,6 +72,7 @@ class WaitReason(StrEnum):
     NOT_YET = "not_yet"
     LOCK_NOT_SEEN = "lock_not_seen"
     LOCK_BUSY = "lock_busy"
+    CONNECT_FAILED = "connect_failed"
     LINK_LOST = "link_lost"
     ADAPTER_UNAVAILABLE = "adapter_unavailable"
     CLOCK_NOT_SYNCHRONISED = "clock_not_synchronised"
@@ -95,7 +96,13 @@ _SENTENCES: Mapping[WaitReason, str] = MappingProxyType(
         WaitReason.LOCK_NOT_SEEN: (
             "The lock is not heard: it sleeps, is out of range, or its batteries are empty."
         ),
-        WaitReason.LOCK_BUSY: "The lock is busy with a phone or a gateway.",
+        WaitReason.LOCK_BUSY: (
+            "The lock's one connection is taken, probably by its gateway or a phone; it is tried "
+            "again as soon as the lock is heard."
+        ),
+        WaitReason.CONNECT_FAILED: (
+            "The lock is heard, and no connection came about: radio noise, or somebody was faster."
+        ),
         WaitReason.LINK_LOST: "The connection to the lock broke before anything was changed.",
         WaitReason.ADAPTER_UNAVAILABLE: "This machine's Bluetooth adapter is not available.",
         WaitReason.CLOCK_NOT_SYNCHRONISED: (

@@ -15,7 +15,13 @@ from typing import Final
 import structlog
 
 from ttlock_agent.clock import Clock
-from ttlock_agent.errors import AgentError, JournalError, LinkError
+from ttlock_agent.errors import (
+    AdapterUnavailable,
+    AgentError,
+    JournalError,
+    LinkError,
+    LockNotSeen,
+)
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.backoff import pause_s
 from ttlock_agent.jobs.door import Sign
@@ -44,6 +50,8 @@ MAX_VISIT_S: Final = 90.0
 """After this, a visit ends even if more jobs arrive: the gateway and phones want the slot too."""
 JOURNAL_PAUSE_S: Final = 30.0
 """A full disk is not freed sooner."""
+MISSED_PAUSE_S: Final = 10.0
+"""A lock that is heard and cannot be found when wanted is not tried without end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +144,10 @@ class Radio:
         self._signs: dict[str, Sign] = {}
         self._visited: dict[str, int] = {}
         """In which turn each lock was visited last."""
+        self._missed_at_s: dict[str, float] = {}
+        """When which lock was not there, or had no adapter to reach it."""
+        self._is_back: set[str] = set()
+        """Locks that were missed and have been heard since."""
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -161,6 +173,15 @@ class Radio:
         self._signs[sign.lock] = sign
         self._alarm.ring()
 
+    def lock_is_heard(self, lock: str) -> None:
+        """Go to a lock that was missed when it was wanted: it is there, and its slot is free."""
+        missed_at_s = self._missed_at_s.get(lock)
+        if missed_at_s is None or self._clock.monotonic() - missed_at_s < MISSED_PAUSE_S:
+            return
+        del self._missed_at_s[lock]
+        self._is_back.add(lock)
+        self._alarm.ring()
+
     async def _next_lock(self) -> str | None:
         """Return which lock to visit now, if any."""
         jobs = await self._worth_connecting(await self._due())
@@ -171,6 +192,7 @@ class Radio:
             if profile is not None and sign.has_news and await self._work.wants_a_look(profile):
                 return sign.lock
             del self._signs[sign.lock]
+        self._is_back.clear()
         return None
 
     def _fairest(self, jobs: Sequence[Job]) -> str:
@@ -187,6 +209,8 @@ class Radio:
             return  # it was reset, and its keys retired, while somebody else had the adapter
         self._visited[lock] = max(self._visited.values(), default=0) + 1
         is_at_door = self._signs.pop(lock, None) is not None
+        self._is_back.discard(lock)
+        self._missed_at_s.pop(lock, None)
         await self._resolve_interrupted(lock)
         served = {job.id for job in await self._joining(lock)}
         meter = _Meter(self._clock)
@@ -204,6 +228,8 @@ class Radio:
             raise
         except Exception as caught:  # noqa: BLE001 - one lock's trouble is not the daemon's end
             error = named(caught)
+            if isinstance(error, LockNotSeen | AdapterUnavailable):
+                self._missed_at_s[lock] = self._clock.monotonic()
             log.info("visit_failed", lock=lock, code=error.code, reason=error.message)
         finally:
             await self._put_back(lock, served, error)
@@ -260,12 +286,12 @@ class Radio:
 
     async def _due(self) -> list[Job]:
         """Return what is to be done now; the pause of a job ends when its lock shows itself."""
-        now = self._clock.now()
+        now, shown = self._clock.now(), self._signs.keys() | self._is_back
         return [
             job
             for job in await self._open_jobs()
             if job.lock in self._profiles
-            and (is_due(job, now) or (job.lock in self._signs and may_join(job, now)))
+            and (is_due(job, now) or (job.lock in shown and may_join(job, now)))
         ]
 
     async def _joining(self, lock: str) -> list[Job]:
