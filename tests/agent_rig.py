@@ -60,7 +60,9 @@ PATIENCE_S = 40.0
 MAX_PAUSES = 50
 VAULT = Vault(MasterKey(value=b"\x21" * 32, source=KeySource.FILE))
 
-RIG_OPTIONS = ("keys", "vault", "time_sync", "budget", "reproof_interval", "removes_unknown")
+RIG_OPTIONS = (
+    "keys", "vault", "time_sync", "budget", "reproof_interval", "removes_unknown", "may_unlock"
+)  # fmt: skip
 
 Hook = Callable[[int], Awaitable[None]]
 
@@ -371,7 +373,8 @@ async def start_rig(
     intake = Intake(
         journal, answers, clock, profiles, alarms=alarms, register_secret=lambda _: None
     )
-    deadlines = Deadlines(journal, answers, clock, alarms[1])
+    first = await journal.next_number()
+    deadlines = Deadlines(journal, answers, clock, alarms[1], first=first)
     rig = Rig(directory, clock, door, journal, intake, deadlines, bell, [])
 
     def on_findings(lock: str, findings: Mapping[str, bool]) -> None:
@@ -385,6 +388,7 @@ async def start_rig(
         clock,
         time_sync=time_sync,
         on_findings=on_findings,
+        first=first,
     )
 
     async def on_report(report: Report) -> None:

@@ -112,6 +112,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
         stack.push_async_callback(journal.close)
         if journal.set_aside is not None:
             log.critical("journal_set_aside", path=str(journal.set_aside))
+        first = await journal.next_number()
         settings = _mqtt_settings(config, surroundings.register_secret)
         topics, answers = settings.topics, Answers(settings.topics)
         keyring = Keyring(journal)
@@ -184,6 +185,8 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             clock,
             time_sync=surroundings.time_sync,
             on_findings=watch.found,
+            progress=progress,
+            first=first,
         )
         links = HeardLinks(surroundings.links(config), clock=clock)
         beats = {
@@ -269,6 +272,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 clock,
                 deadline_alarm,
                 beat=heartbeats.loop("deadlines", limit_s=JOURNAL_LIMIT_S),
+                first=first,
             ).run,
             Housekeeper(journal, clock).run,
             lambda: _introduce(journal, _info(config, topics), clock),

@@ -142,6 +142,7 @@ class Rejection(StrEnum):
     EXPIRED = "expired"
     NOT_SUPPORTED = "not_supported"
     NO_KEYS = "no_keys"
+    FORBIDDEN = "forbidden"
     PREFIX_COLLISION = "prefix_collision"
     DUPLICATE = "duplicate"
 
@@ -223,7 +224,7 @@ class OutcomeUnknown(JobError):
 
     code = "outcome_unknown"
     exit_code = EX_TRY_LATER
-    hint = "Do not repeat it blindly: ask for `passcode.list`, which reads the lock."
+    hint = "Do not repeat it blindly: ask for the list it is about, which reads the lock."
 
 
 class NoSuchJob(JobError):

@@ -90,6 +90,7 @@ class Locks:
             ),
             reproof_interval=timedelta(seconds=lock.reproof_interval_s),
             removes_unknown=lock.unknown_passcodes is UnknownPasscodes.DELETE,
+            may_unlock=lock.allow_mqtt_unlock,
             quirks=_quirks(lock.quirks),
         )
 

@@ -161,15 +161,18 @@ class Service:
                 yield Result(body=job_body(job))
                 return
             said = ""
-            while not job.is_final:
-                step = self._progress.of(job.id)
-                if (now := f"{_stage(job)}/{step}") != said:
-                    said = now
-                    yield Progress(body=job_body(job) | ({} if step is None else {"step": step}))
-                await news.wait()
-                news.clear()
-                job = await self._journal.job(job.id) or job
-        yield Result(body=answer_body(job))
+            with self._progress.listener(job.id):
+                while not job.is_final:
+                    step = self._progress.of(job.id)
+                    if (now := f"{_stage(job)}/{step}") != said:
+                        said = now
+                        told = {} if step is None else {"step": step}
+                        yield Progress(body=job_body(job) | told)
+                    await news.wait()
+                    news.clear()
+                    job = await self._journal.job(job.id) or job
+                answer = answer_body(job) | self._progress.whispered(job.id)
+        yield Result(body=answer)
 
     async def _same_job(self, request: ParsedRequest) -> Job | None:
         """Return the open job of the bench that asks for the same, whatever its id.

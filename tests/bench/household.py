@@ -24,8 +24,8 @@ from ttlock_agent.control.messages import Result
 from ttlock_agent.errors import ControlUnavailable
 from ttlock_agent.jobs.housekeeping import Housekeeper
 from ttlock_agent.jobs.model import JobState, Move, NewJob
+from ttlock_agent.jobs.params import deadline_of, wish_of
 from ttlock_agent.jobs.store import Journal
-from ttlock_agent.jobs.verbs import deadline_of, wish_of
 from ttlock_agent.keyring import encode_keys
 from ttlock_agent.link import LinkFactory
 from ttlock_agent.requests import canonical_content, parse_request

@@ -30,9 +30,9 @@ from ttlock_agent.errors import (
 from ttlock_agent.jobs.counted import counted_visit
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.model import Job, JobState
+from ttlock_agent.jobs.params import params_of
 from ttlock_agent.jobs.steps import Steps
 from ttlock_agent.jobs.store import Journal
-from ttlock_agent.jobs.verbs import params_of
 from ttlock_agent.jobs.work import Work
 from ttlock_agent.keyring import Keyring, StoredKeys, encode_keys
 from ttlock_agent.link import LinkFactory

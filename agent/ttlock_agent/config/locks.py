@@ -187,6 +187,15 @@ class LockConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             examples=["keep"],
         ),
     ] = UnknownPasscodes.KEEP
+    allow_mqtt_unlock: Annotated[
+        bool,
+        Meta(
+            description="Let callers over MQTT open this door with lock.unlock. Default false: "
+            "whoever may publish on the broker could open it without standing there. The control "
+            "socket of this machine may in any case.",
+            examples=[False],
+        ),
+    ] = False
     quirks: Annotated[
         QuirksConfig,
         Meta(description="How this lock differs from most. Leave it out unless a test says so."),

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from ttlock_agent.clock import Clock
 from ttlock_agent.jobs.budget import Budgets, is_urgent
 from ttlock_agent.jobs.model import Job, JobState, Move, WaitReason
+from ttlock_agent.jobs.params import wish_of_job
 from ttlock_agent.jobs.passcodes import is_timed
-from ttlock_agent.jobs.verbs import wish_of_job
 from ttlock_agent.lock.visit import LockProfile
 from ttlock_agent.timesync import TimeSync
 

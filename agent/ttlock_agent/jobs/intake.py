@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 import structlog
 
@@ -21,28 +22,31 @@ from ttlock_agent.jobs.model import (
     WantedPasscode,
 )
 from ttlock_agent.jobs.moves import move_those_open
+from ttlock_agent.jobs.params import deadline_of, wish_of
 from ttlock_agent.jobs.parts import Demand
 from ttlock_agent.jobs.passcodes import collision, lock_window
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.sync import COLLISION_HINT, SyncAct, demand_of_set, is_over, plan_sync
-from ttlock_agent.jobs.verbs import deadline_of, wish_of
 from ttlock_agent.jobs.waiting import Alarm
 from ttlock_agent.lock.visit import LockProfile
 from ttlock_agent.requests import (
     JobCancel,
     JobGet,
     LockEnrol,
+    LockUnlock,
     ParsedRequest,
-    PasscodeCheck,
     PasscodeSync,
     Priority,
     canonical_content,
     refuse_late,
+    secrets_of,
 )
-from ttlock_agent.requests.backup import secrets_of
 from ttlock_protocol.errors import LocalProtocolError
 
 log = structlog.get_logger()
+
+LOCAL: Final = "control"
+"""Source of requests over the control socket, which only people on this machine may use."""
 
 _PRIORITIES: Mapping[Priority, int] = {
     Priority.NORMAL: 0,
@@ -101,7 +105,7 @@ class Intake:
                     verb=request.verb,
                     lock=request.lock,
                     params=canonical_content(request),
-                    priority=_PRIORITIES[request.priority],
+                    priority=_priority(request),
                     deadline_at=deadline_of(request, self._clock.now()),
                     reply_to=reply_to,
                 ),
@@ -130,29 +134,44 @@ class Intake:
                 hint="Import them with `ttlock-agent keys import`, or name them in the config;"
                 " after a reset, `enrol` makes new ones.",
             )
-        if isinstance(request.params, PasscodeCheck):
-            self._register_secret(request.params.passcode.digits)
+        self._refuse_from_afar(request, source)
         present = await self._journal.wanted(request.lock)
         if isinstance(request.params, PasscodeSync):
             return self._demand_of_set(request.params, present)
         wish = wish_of(request.params, lock=request.lock, source=source)
         if wish is None:
             return Demand()
-        self._register_secret(wish.digits)
         if wish.is_wanted:
             self._refuse_untellable(wish)
             self._refuse_collision(wish, present)
         return Demand(wanted=(wish,))
 
     def _demand_of_set(self, params: PasscodeSync, present: Sequence[WantedPasscode]) -> Demand:
-        for entry in params.passcodes:
-            self._register_secret(entry.passcode.digits)
         now = self._clock.now()
         steps = plan_sync(params, present, now=now)
         for step in steps:
             if step.wish.is_wanted and step.act is not SyncAct.IS_OVER:
                 self._refuse_untellable(step.wish)
         return demand_of_set(steps, params, now=now)
+
+    def _refuse_from_afar(self, request: ParsedRequest, source: str) -> None:
+        """Refuse what may not come over a network, or not in this way."""
+        if source == LOCAL or not request.params.is_for_now:
+            return
+        assert request.lock is not None, "only locks have somebody standing before them"
+        if isinstance(request.params, LockUnlock) and not self._profiles[request.lock].may_unlock:
+            raise JobRejected(
+                "This lock is not opened over MQTT.",
+                reason=Rejection.FORBIDDEN,
+                hint="Set `locks[].allow_mqtt_unlock` in the configuration to allow it; passcodes"
+                " can be delivered all the same.",
+            )
+        if request.deadline_at is None:
+            raise JobRejected(
+                "A request that is for now needs `deadline_at` over MQTT.",
+                reason=Rejection.INVALID,
+                hint="A broker may keep a message for hours; say until when you would stand there.",
+            )
 
     def _refuse_untellable(self, wish: WantedPasscode) -> None:
         try:
@@ -200,3 +219,8 @@ class Intake:
         about = self._answers.about(request.verb, request.id, job, reply_to)
         await self._journal.post([about])
         return job
+
+
+def _priority(request: ParsedRequest) -> int:
+    asked = _PRIORITIES[request.priority]
+    return max(asked, GUEST_PRIORITY) if request.params.is_for_now else asked

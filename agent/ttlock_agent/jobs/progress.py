@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from ttlock_agent.clock import Clock
@@ -19,6 +21,8 @@ class Progress:
         self._clock = clock
         self._ring = ring
         self._steps: dict[str, dict[str, Any]] = {}
+        self._listeners: Counter[str] = Counter()
+        self._whispers: dict[str, dict[str, Any]] = {}
         self._rang_at_s = 0.0
 
     def tell(self, job_id: str, doing: str, count: int, total: int | None = None) -> None:
@@ -38,3 +42,24 @@ class Progress:
     def forget(self, job_id: str) -> None:
         """Note that a job rests or is over."""
         self._steps.pop(job_id, None)
+
+    @contextmanager
+    def listener(self, job_id: str) -> Iterator[None]:
+        """Have secrets that a job yields kept for as long as somebody waits for them."""
+        self._listeners[job_id] += 1
+        try:
+            yield
+        finally:
+            self._listeners[job_id] -= 1
+            if not self._listeners[job_id]:
+                del self._listeners[job_id]
+                self._whispers.pop(job_id, None)
+
+    def whisper(self, job_id: str, secret: dict[str, Any]) -> None:
+        """Keep ``secret``, part of a job's answer, for those who listen; it is written nowhere."""
+        if job_id in self._listeners:
+            self._whispers[job_id] = secret
+
+    def whispered(self, job_id: str) -> dict[str, Any]:
+        """Return what was whispered."""
+        return self._whispers.get(job_id, {})

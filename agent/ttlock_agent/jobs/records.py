@@ -52,7 +52,7 @@ def describe_record(
     body: dict[str, Any] = {
         "type": record.log_type.name.lower(),
         "number": int(record.log_type),
-        "battery_percent": record.battery if record.battery <= MAX_PERCENT else None,
+        "battery_percent": percent(record.battery),
     }
     at = recorded_at(record, zone)
     if at is not None:
@@ -65,6 +65,11 @@ def describe_record(
     if record.user_id is not None:
         body["user_id"] = record.user_id
     return body
+
+
+def percent(raw: int) -> int | None:
+    """Return a battery byte; ``None`` for those that mean that it is not known."""
+    return raw if raw <= MAX_PERCENT else None
 
 
 def recorded_at(

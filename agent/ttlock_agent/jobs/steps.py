@@ -37,6 +37,10 @@ class Steps:
         if self.job.is_sent or self.job.state is not JobState.WORKING:
             await self._move(Move(to=JobState.WORKING, is_sent=False))
 
+    async def note_not_done(self) -> None:
+        """Note that what was sent cannot have been done: the lock did not get the whole of it."""
+        await self._move(Move(to=JobState.WORKING, is_sent=False))
+
     async def prove(self, result: dict[str, Any]) -> None:
         """End the job: the lock, or the disk, was read and agrees."""
         await self._move(Move(to=JobState.PROVED, result=result))
@@ -50,9 +54,19 @@ class Steps:
         failed = Move(to=JobState.FAILED, error=JobFailure.of(error), result=result)
         await self._move(failed)
 
+    async def end(self, move: Move) -> None:
+        """End the job; only one at work may be done."""
+        if self.job.state not in (JobState.UNKNOWN, JobState.WORKING):
+            await self.begin()
+        await self._move(move)
+
     def tell(self, doing: str, count: int, total: int | None = None) -> None:
         """Say how far the work is."""
         self._progress.tell(self.job.id, doing, count, total)
+
+    def whisper(self, secret: dict[str, Any]) -> None:
+        """Tell something to whoever waits on the control socket, and to nobody else, ever."""
+        self._progress.whisper(self.job.id, secret)
 
     async def _move(self, move: Move) -> None:
         self.job = await self._journal.move(self.job.id, move, outbox=self._answers.when_final)

@@ -266,6 +266,11 @@ class Journal(Notes):
         values = [limit] if lock is None else [lock, limit]
         return await self._read_jobs(f"{where} ORDER BY seq DESC LIMIT ?", values)
 
+    async def next_number(self) -> int:
+        """Return the number of the next job: ask after opening, to tell this run's jobs apart."""
+        youngest = await self.recent(1)
+        return youngest[0].number + 1 if youngest else 1
+
     async def counts(self) -> dict[JobState, int]:
         """Return how many jobs there are in each state."""
 

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from ttlock_agent.errors import JobRejected, Rejection
 from ttlock_agent.jobs.model import PasscodeKind, WantedPasscode
+from ttlock_agent.jobs.params import deadline_of
 from ttlock_agent.jobs.parts import Demand, Family, Part
 from ttlock_agent.jobs.passcodes import collision
-from ttlock_agent.jobs.verbs import deadline_of
 from ttlock_agent.requests import (
     ParsedRequest,
     Passcode,

@@ -14,6 +14,7 @@ from ttlock_agent.errors import IllegalMove, JobExpired, JournalError, OutcomeUn
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.backoff import LONGEST_PAUSE_S
 from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, WaitReason
+from ttlock_agent.jobs.params import is_missed
 from ttlock_agent.jobs.store import Journal
 
 log = structlog.get_logger()
@@ -87,8 +88,13 @@ class Deadlines:
         alarm: Alarm,
         *,
         beat: Callable[[], None] = lambda: None,
+        first: int = 0,
     ) -> None:
-        """``beat`` is called each time round, at least once a minute."""
+        """``beat`` is called each time round, at least once a minute.
+
+        ``first`` is the number of the first job that this run of the agent accepts.
+        """
+        self._first = first
         self._beat = beat
         self._journal = journal
         self._answers = answers
@@ -115,12 +121,13 @@ class Deadlines:
         for job in await self._journal.open_jobs():
             if job.deadline_at is None or job.reason is WaitReason.PARTS:
                 continue  # its parts have the same deadline, and it ends with them
-            look_at = job.deadline_at
-            if look_at <= self._clock.now():
+            look_at, now = job.deadline_at, self._clock.now()
+            is_over = look_at <= now or (not job.is_sent and is_missed(job, now, first=self._first))
+            if is_over:
                 if job.state is not JobState.WORKING:
                     await self._end(job)
                     continue
-                look_at = self._clock.now() + _VISIT_PAUSE
+                look_at = now + _VISIT_PAUSE
             next_at = min(next_at or look_at, look_at)
         return next_at
 

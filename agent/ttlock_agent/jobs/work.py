@@ -9,19 +9,32 @@ from typing import Final
 import structlog
 
 from ttlock_agent.clock import Clock
-from ttlock_agent.errors import IllegalMove, LockMisunderstood
+from ttlock_agent.errors import (
+    IllegalMove,
+    InterlockOpen,
+    JobExpired,
+    LockMisunderstood,
+    LockRefused,
+    NotInLock,
+    OutcomeUnknown,
+)
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.budget import Budgets
 from ttlock_agent.jobs.delivery import Delivery, OnFindings, PasscodeTask
 from ttlock_agent.jobs.door_log import NO_NEWS, DoorLog
+from ttlock_agent.jobs.errands.errand import Errand
+from ttlock_agent.jobs.errands.table import ERRANDS
 from ttlock_agent.jobs.gate import Gate
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, WantedPasscode
+from ttlock_agent.jobs.params import params_of, wish_of_job
+from ttlock_agent.jobs.progress import Progress
 from ttlock_agent.jobs.reproof import Reproof
+from ttlock_agent.jobs.steps import Steps
 from ttlock_agent.jobs.store import Journal
-from ttlock_agent.jobs.verbs import READS, Errand, wish_of_job
 from ttlock_agent.lock.refusals import refused
 from ttlock_agent.lock.visit import ClockReading, LockProfile, Visit
+from ttlock_agent.requests import VERBS
 from ttlock_agent.timesync import CANNOT_TELL, TimeSync
 from ttlock_protocol.errors import CommandRefused, ProtocolError
 
@@ -46,7 +59,10 @@ class Work:
         *,
         time_sync: TimeSync = CANNOT_TELL,
         on_findings: OnFindings = lambda _lock, _findings: None,
+        progress: Progress | None = None,
+        first: int = 0,
     ) -> None:
+        """``first`` is the number of the first job that this run of the agent accepts."""
         self.budgets = Budgets(journal, clock)
         """What each lock's battery was asked for."""
         self.gate = Gate(clock, time_sync, self.budgets)
@@ -59,6 +75,8 @@ class Work:
         self.reproof = Reproof(journal, memory, answers, clock)
         """What compares a lock with all that was proved of it."""
         self._on_findings = on_findings
+        self._progress = progress or Progress(clock, lambda: None)
+        self._first = first
 
     async def wants_a_look(self, profile: LockProfile) -> bool:
         """Whether news in a lock's log are worth a visit for their own sake.
@@ -89,6 +107,8 @@ class Work:
             door_log=self._door_log,
             reproof=self.reproof,
             on_findings=self._on_findings,
+            progress=self._progress,
+            first=self._first,
         )
 
 
@@ -109,7 +129,11 @@ class LockWork:
         door_log: DoorLog,
         reproof: Reproof,
         on_findings: OnFindings,
+        progress: Progress,
+        first: int,
     ) -> None:
+        self._progress = progress
+        self._first = first
         self._is_at_door = is_at_door
         self._gate = gate
         self._door_log = door_log
@@ -140,37 +164,41 @@ class LockWork:
         """
         wanted = await self._journal.wanted(self.lock)
         tasks = [task for task in _oldest_of_each(jobs, wanted) if task.job.id not in self._taken]
-        reads = [job for job in jobs if job.verb in READS and job.id not in self._taken]
-        if not tasks and not reads:
+        errands = [job for job in jobs if job.verb in ERRANDS and job.id not in self._taken]
+        if not tasks and not errands:
             return False
-        most = max([task.priority for task in tasks] + [job.priority for job in reads])
+        most = max([task.priority for task in tasks] + [job.priority for job in errands])
         tasks = [task for task in tasks if task.priority == most]
-        reads = [job for job in reads if job.priority == most]
-        self._taken |= {task.job.id for task in tasks} | {job.id for job in reads}
+        errands = [job for job in errands if job.priority == most]
+        self._taken |= {task.job.id for task in tasks} | {job.id for job in errands}
+        # Nobody who stands at the lock waits for anything but the lock, its clock included.
+        for_now = [job for job in errands if params_of(job, VERBS[job.verb]).is_for_now]
+        for job in for_now:
+            await self._run(job)
         if not self._is_clock_seen:
             await self._see_to_clock()
         if tasks:
-            delivery = Delivery(
-                self._visit,
-                self._profile,
-                journal=self._journal,
-                clock=self._clock,
-                answers=self._answers,
-                on_findings=self._on_findings,
-            )
-            is_time_known = await self._gate.is_time_known()
-            try:
-                await delivery.run(tasks, is_time_known=is_time_known)
-            finally:
-                if delivery.listing is not None and delivery.listed_at is not None:
-                    await self._memory.keep_listing(
-                        self._profile, delivery.listing, delivery.listed_at
-                    )
-        if reads:
-            wanted = await self._journal.wanted(self.lock)
-            for job in reads:
-                await self._read(job, wanted)
+            await self._deliver(tasks)
+        for job in errands:
+            if job not in for_now:
+                await self._run(job)
         return True
+
+    async def _deliver(self, tasks: Sequence[PasscodeTask]) -> None:
+        delivery = Delivery(
+            self._visit,
+            self._profile,
+            journal=self._journal,
+            clock=self._clock,
+            answers=self._answers,
+            on_findings=self._on_findings,
+        )
+        is_time_known = await self._gate.is_time_known()
+        try:
+            await delivery.run(tasks, is_time_known=is_time_known)
+        finally:
+            if delivery.listing is not None and delivery.listed_at is not None:
+                await self._memory.keep_listing(self._profile, delivery.listing, delivery.listed_at)
 
     async def review(self) -> bool:
         """Once in a visit, compare what the lock holds with what was proved; whether jobs came up.
@@ -224,33 +252,45 @@ class LockWork:
         await self._memory.keep_clock(self._profile, before, after)
         await self._memory.show(self._profile)
 
-    async def _read(self, job: Job, wanted: Sequence[WantedPasscode]) -> None:
+    async def _run(self, job: Job) -> None:
+        """Run an errand to its end; raises what ends the visit, and leaves the job open then."""
+        steps = Steps(job, self._journal, self._answers, self._progress)
         errand = Errand(
-            job=job,
+            steps=steps,
             visit=self._visit,
             profile=self._profile,
+            journal=self._journal,
             memory=self._memory,
             door_log=self._door_log,
             clock=self._clock,
-            wanted=wanted,
+            wanted=await self._journal.wanted(self.lock),
+            first=self._first,
         )
         try:
-            outcome = await READS[job.verb](errand)
-            move = Move(to=outcome.state, result=outcome.result)
+            await steps.end(await self._outcome(errand))
+        except IllegalMove:
+            log.info("job_ended_meanwhile", job_id=job.id)
+        finally:
+            self._progress.forget(job.id)
+
+    async def _outcome(self, errand: Errand) -> Move:
+        try:
+            outcome = await ERRANDS[errand.job.verb](errand)
         except CommandRefused as error:
             meaning = refused(error)
             if meaning.retryable:
                 raise meaning from None
-            move = Move(to=JobState.FAILED, error=JobFailure.of(meaning))
+            return Move(to=JobState.FAILED, error=JobFailure.of(meaning))
+        except OutcomeUnknown as error:
+            return Move(to=JobState.OUTCOME_UNKNOWN, error=JobFailure.of(error))
+        except JobExpired as error:
+            return Move(to=JobState.EXPIRED, error=JobFailure.of(error))
+        except (LockRefused, NotInLock, InterlockOpen) as error:
+            return Move(to=JobState.FAILED, error=JobFailure.of(error))
         except (ProtocolError, LockMisunderstood) as error:
             nonsense = LockMisunderstood(f"The lock's answer cannot be understood: {error}.")
-            move = Move(to=JobState.FAILED, error=JobFailure.of(nonsense))
-        try:
-            # Only a working job may be done or proved; nothing that needs a mark was sent.
-            await self._journal.move(job.id, Move(to=JobState.WORKING))
-            await self._journal.move(job.id, move, outbox=self._answers.when_final)
-        except IllegalMove:
-            log.info("job_ended_meanwhile", job_id=job.id)
+            return Move(to=JobState.FAILED, error=JobFailure.of(nonsense))
+        return Move(to=outcome.state, result=outcome.result)
 
 
 def typed_in_time(digits: Collection[str], wanted: Iterable[WantedPasscode], now: datetime) -> bool:

@@ -72,6 +72,8 @@ class LockProfile:
     budget: Budget = Budget()
     removes_unknown: bool = False
     """Whether passcodes that nobody the agent knows wants are deleted."""
+    may_unlock: bool = False
+    """Whether callers over MQTT may move the bolt back; the control socket always may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

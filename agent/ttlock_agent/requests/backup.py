@@ -6,6 +6,7 @@ A passphrase travels over the control socket only: the broker would see it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Annotated, Final
 
@@ -14,7 +15,7 @@ from msgspec import Meta, field
 from ttlock_agent.validation import BadValue, Id
 
 from .passcode import Passcode
-from .structs import LockRequest, Request
+from .structs import WRITE_PATIENCE, LockRequest, Request
 
 MIN_PASSPHRASE: Final = 10
 MAX_PASSPHRASE: Final = 1024
@@ -157,6 +158,11 @@ class LockEnrol(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = None
 
+    @property
+    def patience(self) -> timedelta:
+        """Through a night, or a broken radio: nobody wants it half done."""
+        return WRITE_PATIENCE
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.gives_up_app:
@@ -189,6 +195,11 @@ class LockRestore(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = field(name="register_in_cloud", default=False)
 
+    @property
+    def patience(self) -> timedelta:
+        """Through a night, or a broken radio: nobody wants it half done."""
+        return WRITE_PATIENCE
+
 
 BACKUP_VERBS: Final[Mapping[str, type[Request]]] = MappingProxyType(
     {
@@ -207,14 +218,6 @@ BENCH_VERBS: Final = frozenset(
     {"backup.create", "backup.verify", "lock.reset", "lock.enrol", "lock.restore"}
 )
 """Those that need a lock: jobs of the bench, not of the radio."""
-
-
-def secrets_of(params: Request) -> list[str]:
-    """Return what in a request no log may ever show."""
-    secrets = [passphrase] if (passphrase := passphrase_of(params)) is not None else []
-    if isinstance(params, LockEnrol) and params.admin_passcode is not None:
-        secrets.append(params.admin_passcode.digits)
-    return secrets
 
 
 def passphrase_of(params: Request) -> str | None:

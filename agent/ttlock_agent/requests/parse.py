@@ -7,9 +7,10 @@ exception, as far as they look like names.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final, NoReturn, TypeVar
 
 import msgspec
@@ -18,7 +19,11 @@ from ttlock_agent.errors import JobRejected, Rejection
 from ttlock_agent.validation import BadValue, closest, example_of, expectation, quoted_name
 
 from .backup import Passphrase
+from .bolt import MAX_DELAY
+from .credentials import CardNumber
 from .passcode import Passcode
+from .secrets import revealed
+from .settings import PassageWindow
 from .structs import (
     MAX_ID,
     MAX_SET,
@@ -34,7 +39,10 @@ MAX_PAYLOAD_BYTES: Final = 64 * 1024
 """A full lock's set of passcodes with all that can be said of each; a single one is under 1 KiB."""
 
 
-_SETS: Final = frozenset({"passcodes", "passcodes_listed"})
+_SETS: Final[Mapping[str, type[msgspec.Struct]]] = MappingProxyType(
+    {"passcodes": SyncPasscode, "passcodes_listed": SyncPasscode, "windows": PassageWindow}
+)
+"""Lists of entries, by the name of their field."""
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -130,6 +138,12 @@ def refuse_late(request: ParsedRequest, now: datetime) -> None:
     params, refuse = request.params, _Refuse(request.id)
     if params.deadline_at is not None and params.deadline_at <= now:
         refuse("`deadline_at` is over.", Rejection.EXPIRED, "Send a new request, with a new id.")
+    if params.is_for_now and params.deadline_at and params.deadline_at > now + MAX_DELAY:
+        refuse(
+            f"`deadline_at` is too far away: {request.verb} is done now or not at all.",
+            Rejection.INVALID,
+            f"Give one within {MAX_DELAY.seconds} seconds, or leave it out.",
+        )
     if isinstance(params, PasscodeAdd) and params.valid_until and params.valid_until <= now:
         refuse(
             "`valid_until` is over: the passcode would never open anything.",
@@ -163,13 +177,11 @@ def _canonical(value: object) -> object:
     match value:
         case datetime():
             return value.astimezone(UTC)
-        case Passcode():
-            return value.digits
-        case Passphrase():
-            return value.text
+        case Passcode() | CardNumber() | Passphrase():
+            return revealed(value)
         case tuple():
             # A set: the order in which it was written means nothing.
-            return sorted(map(_canonical_fields, value), key=lambda entry: entry["passcode"])
+            return sorted(map(_canonical_fields, value), key=msgspec.json.encode)
         case _:
             return value
 
@@ -252,7 +264,8 @@ def _build(kind: type[S], raw: dict[str, Any]) -> S:
 def _convert(name: str, expected: Any, raw: object) -> object:
     if name in _SETS and isinstance(raw, list) and len(raw) <= MAX_SET:
         # One by one, so that a message can say which.
-        return tuple(_entry(f"{name}[{number}]", entry) for number, entry in enumerate(raw))
+        kind = _SETS[name]
+        return tuple(_entry(kind, f"{name}[{number}]", entry) for number, entry in enumerate(raw))
     try:
         return msgspec.convert(raw, expected, dec_hook=_decode)
     except msgspec.ValidationError as error:
@@ -264,11 +277,11 @@ def _convert(name: str, expected: Any, raw: object) -> object:
     raise bad
 
 
-def _entry(place: str, raw: object) -> SyncPasscode:
+def _entry(kind: type[S], place: str, raw: object) -> S:
     if not isinstance(raw, dict):
-        raise BadValue(f"`{place}` must be an object.", hint='Write {"passcode": "004711"}.')
+        raise BadValue(f"`{place}` must be an object.", hint='Write {"...": ...}, see the schema.')
     try:
-        return _build(SyncPasscode, raw)
+        return _build(kind, raw)
     except BadValue as bad:
         raise BadValue(f"In `{place}`: {bad.message}", hint=bad.hint) from None
 

@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 
 from .backup import MAX_PASSPHRASE, MIN_PASSPHRASE, Passphrase
+from .credentials import CardNumber
 from .passcode import Passcode
 from .verbs import VERBS
 
 _CUSTOM: dict[type, dict[str, Any]] = {
     Passcode: {"type": "string", "pattern": "^[0-9]{4,9}$"},
+    CardNumber: {"type": "string", "pattern": "^[0-9]{1,20}$"},
     Passphrase: {"type": "string", "minLength": MIN_PASSPHRASE, "maxLength": MAX_PASSPHRASE},
 }
 

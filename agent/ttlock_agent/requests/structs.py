@@ -6,7 +6,7 @@ The JSON schema in ``config/`` is made from these, so the descriptions are writt
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, Final
@@ -20,6 +20,11 @@ from .passcode import Passcode
 FIRST_YEAR: Final = 2000
 LAST_YEAR: Final = 2099
 """A lock keeps the year as one byte counted from 2000 (reference 8.4)."""
+
+READ_PATIENCE: Final = timedelta(minutes=10)
+"""A reading nobody has waited for any more is not worth the lock's battery."""
+WRITE_PATIENCE: Final = timedelta(hours=24)
+"""For what is wanted whenever the lock can be reached."""
 
 MAX_LABEL: Final = 64
 MAX_ID: Final = 128
@@ -78,7 +83,17 @@ class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if self.id is not None and not self.id.isprintable():
             raise BadValue("`id` holds control characters.", hint="Use printable characters only.")
-        _check_year("deadline_at", self.deadline_at)
+        check_year("deadline_at", self.deadline_at)
+
+    @property
+    def patience(self) -> timedelta:
+        """How long it is tried where the caller gives no deadline."""
+        return READ_PATIENCE
+
+    @property
+    def is_for_now(self) -> bool:
+        """Whether it must be done now or not at all, because somebody stands at the lock."""
+        return False
 
 
 class LockRequest(Request, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,7 +117,7 @@ _Kind = Annotated[
     PasscodeKind | None,
     Meta(description="Default: period if valid_until is given, else permanent."),
 ]
-_Begin = Annotated[
+Begin = Annotated[
     Instant | None,
     Meta(
         description="ISO 8601 with UTC offset, whole minutes. Default: at once.",
@@ -125,7 +140,7 @@ class PasscodeAdd(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=
     passcode: _Digits
     label: _Label = ""
     given_kind: _Kind = field(name="kind", default=None)
-    valid_from: _Begin = None
+    valid_from: Begin = None
     valid_until: _End = None
     owner: Annotated[
         Id | None,
@@ -141,6 +156,11 @@ class PasscodeAdd(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=
         """The kind asked for, or the one that follows from the window."""
         return _kind(self)
 
+    @property
+    def patience(self) -> timedelta:
+        """As long as nobody asks for it back."""
+        return WRITE_PATIENCE
+
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_passcode(self)
@@ -152,7 +172,7 @@ class SyncPasscode(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     passcode: _Digits
     label: _Label = ""
     given_kind: _Kind = field(name="kind", default=None)
-    valid_from: _Begin = None
+    valid_from: Begin = None
     valid_until: _End = None
 
     @property
@@ -187,11 +207,21 @@ class PasscodeSync(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields
         bool, Meta(description="Only say what would be done.", examples=[False])
     ] = field(name="dry_run", default=False)
 
+    @property
+    def patience(self) -> timedelta:
+        """As long as nobody asks for it back."""
+        return WRITE_PATIENCE
+
 
 class PasscodeDelete(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Remove a passcode from the lock and prove by reading back that it is gone."""
 
     passcode: _Digits
+
+    @property
+    def patience(self) -> timedelta:
+        """As long as nobody asks for it back."""
+        return WRITE_PATIENCE
 
 
 class PasscodeList(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -331,8 +361,13 @@ def _check_passcode(passcode: PasscodeAdd | SyncPasscode) -> None:
             hint="Give `valid_until`, or ask for kind permanent.",
         )
     begin, end = passcode.valid_from, passcode.valid_until
+    check_window(begin, end)
+
+
+def check_window(begin: datetime | None, end: datetime | None) -> None:
+    """Raise ``BadValue`` for a validity that no lock can keep."""
     for name, at in (("valid_from", begin), ("valid_until", end)):
-        _check_year(name, at)
+        check_year(name, at)
         if at is not None and (at.second or at.microsecond):
             raise BadValue(
                 f"`{name}` is not a whole minute, and locks know no seconds.",
@@ -345,7 +380,8 @@ def _check_passcode(passcode: PasscodeAdd | SyncPasscode) -> None:
         )
 
 
-def _check_year(name: str, at: datetime | None) -> None:
+def check_year(name: str, at: datetime | None) -> None:
+    """Raise ``BadValue`` for a time that no lock can say."""
     # Also keeps arithmetic with offsets within what datetime can hold.
     if at is not None and not FIRST_YEAR <= at.year <= LAST_YEAR:
         raise BadValue(

@@ -7,10 +7,22 @@ from types import MappingProxyType
 from typing import Final
 
 from .backup import BACKUP_VERBS
+from .bolt import BOLT_VERBS
+from .clear import CLEAR_VERBS
+from .credentials import CREDENTIAL_VERBS
 from .gateway import GATEWAY_VERBS
+from .settings import SETTING_VERBS
 from .structs import DOOR_VERBS, Request
 
 VERBS: Final[Mapping[str, type[Request]]] = MappingProxyType(
-    {**DOOR_VERBS, **GATEWAY_VERBS, **BACKUP_VERBS}
+    {
+        **DOOR_VERBS,
+        **BOLT_VERBS,
+        **CREDENTIAL_VERBS,
+        **SETTING_VERBS,
+        **CLEAR_VERBS,
+        **GATEWAY_VERBS,
+        **BACKUP_VERBS,
+    }
 )
 """Every verb and the struct of its request."""
