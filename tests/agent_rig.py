@@ -373,8 +373,7 @@ async def start_rig(
     intake = Intake(
         journal, answers, clock, profiles, alarms=alarms, register_secret=lambda _: None
     )
-    first = await journal.next_number()
-    deadlines = Deadlines(journal, answers, clock, alarms[1], first=first)
+    deadlines = Deadlines(journal, answers, clock, alarms[1])
     rig = Rig(directory, clock, door, journal, intake, deadlines, bell, [])
 
     def on_findings(lock: str, findings: Mapping[str, bool]) -> None:
@@ -388,7 +387,6 @@ async def start_rig(
         clock,
         time_sync=time_sync,
         on_findings=on_findings,
-        first=first,
     )
 
     async def on_report(report: Report) -> None:

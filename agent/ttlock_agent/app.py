@@ -112,7 +112,6 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
         stack.push_async_callback(journal.close)
         if journal.set_aside is not None:
             log.critical("journal_set_aside", path=str(journal.set_aside))
-        first = await journal.next_number()
         settings = _mqtt_settings(config, surroundings.register_secret)
         topics, answers = settings.topics, Answers(settings.topics)
         keyring = Keyring(journal)
@@ -186,7 +185,6 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             time_sync=surroundings.time_sync,
             on_findings=watch.found,
             progress=progress,
-            first=first,
         )
         links = HeardLinks(surroundings.links(config), clock=clock)
         beats = {
@@ -272,7 +270,6 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 clock,
                 deadline_alarm,
                 beat=heartbeats.loop("deadlines", limit_s=JOURNAL_LIMIT_S),
-                first=first,
             ).run,
             Housekeeper(journal, clock).run,
             lambda: _introduce(journal, _info(config, topics), clock),

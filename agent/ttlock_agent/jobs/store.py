@@ -91,6 +91,8 @@ class Journal(Notes):
         self._statements = Statements(self._rows)
         self._clock = clock
         self._new_id = new_id
+        self.first_number = 1
+        """Number of the first job that was accepted, or will be, since the journal was opened."""
 
     @classmethod
     async def open(
@@ -114,6 +116,8 @@ class Journal(Notes):
         try:
             if await journal.secret(_VAULT_CHECK) is None:
                 await journal.put_secret(_VAULT_CHECK, b"")
+            for youngest in await journal.recent(1):
+                journal.first_number = youngest.number + 1
         except BaseException:
             await database.close()
             raise
@@ -265,11 +269,6 @@ class Journal(Notes):
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         values = [limit] if lock is None else [lock, limit]
         return await self._read_jobs(f"{where} ORDER BY seq DESC LIMIT ?", values)
-
-    async def next_number(self) -> int:
-        """Return the number of the next job: ask after opening, to tell this run's jobs apart."""
-        youngest = await self.recent(1)
-        return youngest[0].number + 1 if youngest else 1
 
     async def counts(self) -> dict[JobState, int]:
         """Return how many jobs there are in each state."""

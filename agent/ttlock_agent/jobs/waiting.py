@@ -88,13 +88,8 @@ class Deadlines:
         alarm: Alarm,
         *,
         beat: Callable[[], None] = lambda: None,
-        first: int = 0,
     ) -> None:
-        """``beat`` is called each time round, at least once a minute.
-
-        ``first`` is the number of the first job that this run of the agent accepts.
-        """
-        self._first = first
+        """``beat`` is called each time round, at least once a minute."""
         self._beat = beat
         self._journal = journal
         self._answers = answers
@@ -122,8 +117,8 @@ class Deadlines:
             if job.deadline_at is None or job.reason is WaitReason.PARTS:
                 continue  # its parts have the same deadline, and it ends with them
             look_at, now = job.deadline_at, self._clock.now()
-            is_over = look_at <= now or (not job.is_sent and is_missed(job, now, first=self._first))
-            if is_over:
+            is_for_nobody = is_missed(job, now, first=self._journal.first_number)
+            if look_at <= now or (is_for_nobody and not job.is_sent):
                 if job.state is not JobState.WORKING:
                     await self._end(job)
                     continue

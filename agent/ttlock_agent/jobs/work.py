@@ -60,9 +60,7 @@ class Work:
         time_sync: TimeSync = CANNOT_TELL,
         on_findings: OnFindings = lambda _lock, _findings: None,
         progress: Progress | None = None,
-        first: int = 0,
     ) -> None:
-        """``first`` is the number of the first job that this run of the agent accepts."""
         self.budgets = Budgets(journal, clock)
         """What each lock's battery was asked for."""
         self.gate = Gate(clock, time_sync, self.budgets)
@@ -76,7 +74,6 @@ class Work:
         """What compares a lock with all that was proved of it."""
         self._on_findings = on_findings
         self._progress = progress or Progress(clock, lambda: None)
-        self._first = first
 
     async def wants_a_look(self, profile: LockProfile) -> bool:
         """Whether news in a lock's log are worth a visit for their own sake.
@@ -108,7 +105,6 @@ class Work:
             reproof=self.reproof,
             on_findings=self._on_findings,
             progress=self._progress,
-            first=self._first,
         )
 
 
@@ -130,10 +126,8 @@ class LockWork:
         reproof: Reproof,
         on_findings: OnFindings,
         progress: Progress,
-        first: int,
     ) -> None:
         self._progress = progress
-        self._first = first
         self._is_at_door = is_at_door
         self._gate = gate
         self._door_log = door_log
@@ -264,7 +258,6 @@ class LockWork:
             door_log=self._door_log,
             clock=self._clock,
             wanted=await self._journal.wanted(self.lock),
-            first=self._first,
         )
         try:
             await steps.end(await self._outcome(errand))

@@ -52,8 +52,6 @@ class Errand:
     door_log: DoorLog
     clock: Clock
     wanted: Sequence[WantedPasscode]
-    first: int
-    """Number of the first job that this run of the agent accepted."""
 
     @property
     def job(self) -> Job:
@@ -66,7 +64,7 @@ class Errand:
 
     def refuse_if_missed(self) -> None:
         """Raise ``JobExpired`` for what was for a moment that has passed; ask right before it."""
-        if is_missed(self.job, self.clock.now(), first=self.first):
+        if is_missed(self.job, self.clock.now(), first=self.journal.first_number):
             raise JobExpired(
                 "The moment that it was for has passed.",
                 hint="Ask again, with a new id, if somebody still stands there.",
