@@ -307,7 +307,7 @@ async def start_bench(
             randbelow=_counting(),
             register=register,
             wake_radio=alarms[0].ring,
-        ),
+        ).verbs,
         journal=journal,
         answers=answers,
         progress=progress,

@@ -11,13 +11,12 @@ import asyncio
 import os
 import random
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import structlog
 
 from ttlock_agent import __version__
@@ -28,10 +27,14 @@ from ttlock_agent.backup.tasks import Register, Tasks
 from ttlock_agent.clock import Clock
 from ttlock_agent.config import Config
 from ttlock_agent.control.server import serve_control
+from ttlock_agent.diagnose.diagnosis import Diagnosis
+from ttlock_agent.diagnose.firmware import all_faults
+from ttlock_agent.diagnose.gather import Gatherer
 from ttlock_agent.errors import JournalError, JournalProblem
 from ttlock_agent.health import Health, HealthTeller
 from ttlock_agent.heartbeats import Heartbeats
 from ttlock_agent.herald import Herald
+from ttlock_agent.introduction import info_of, introduce
 from ttlock_agent.jobs.adapters import AllAirtime, OwnLocks
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.bell import Bell
@@ -41,7 +44,7 @@ from ttlock_agent.jobs.housekeeping import Housekeeper
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.progress import Progress
-from ttlock_agent.jobs.radio import JOURNAL_PAUSE_S, Radio
+from ttlock_agent.jobs.radio import Radio
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.waiting import Alarm, Deadlines
 from ttlock_agent.jobs.work import Work
@@ -55,8 +58,6 @@ from ttlock_agent.mqtt.bridge import IncomingRequest, OutboxPublisher, RequestBr
 from ttlock_agent.mqtt.connection import MqttConnection
 from ttlock_agent.mqtt.settings import MqttSettings, TlsSettings
 from ttlock_agent.mqtt.state import ConnectionState
-from ttlock_agent.mqtt.topics import Topics
-from ttlock_agent.publication import Publication
 from ttlock_agent.service import LockStatus, Service, Vitals
 from ttlock_agent.systemd import Notifier, watchdog_interval_s
 from ttlock_agent.timesync import CANNOT_TELL, TimeSync
@@ -215,25 +216,45 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
         def on_heard(lock: str, _sighting: Sighting, _now: Advertisement) -> None:
             radios[locks.profiles[lock].adapter].lock_is_heard(lock)
 
-        def beat_all() -> None:
-            for beat in beats.values():
-                beat()
-
+        bench_links = ObservedLinks(links, _all(beats.values()))
+        all_airtime = AllAirtime(list(airtimes.values()))
         bench = Bench(
-            Tasks(
-                ObservedLinks(links, beat_all),
-                AllAirtime(list(airtimes.values())),
-                locks=locks,
-                keyring=keyring,
-                shelf=shelf,
-                journal=journal,
-                memory=memory,
-                work=work,
-                clock=clock,
-                randbelow=surroundings.randbelow,
-                register=None if watching.cloud is None else _registrar(config, watching.cloud),
-                wake_radio=ring_radios,
-            ),
+            {
+                **Tasks(
+                    bench_links,
+                    all_airtime,
+                    locks=locks,
+                    keyring=keyring,
+                    shelf=shelf,
+                    journal=journal,
+                    memory=memory,
+                    work=work,
+                    clock=clock,
+                    randbelow=surroundings.randbelow,
+                    register=None if watching.cloud is None else _registrar(config, watching.cloud),
+                    wake_radio=ring_radios,
+                ).verbs,
+                **Diagnosis(
+                    bench_links,
+                    all_airtime,
+                    profiles=locks.profiles,
+                    gatherer=Gatherer(
+                        journal,
+                        watch,
+                        clock,
+                        status=service.status,
+                        state_directory=config.agent.state_directory,
+                        faults=all_faults(config.agent.firmware_faults),
+                    ),
+                    journal=journal,
+                    memory=memory,
+                    budgets=work.budgets,
+                    intake=intake,
+                    watch=watch,
+                    bell=bell,
+                    clock=clock,
+                ).verbs,
+            },
             journal=journal,
             answers=answers,
             progress=progress,
@@ -272,7 +293,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 beat=heartbeats.loop("deadlines", limit_s=JOURNAL_LIMIT_S),
             ).run,
             Housekeeper(journal, clock).run,
-            lambda: _introduce(journal, _info(config, topics), clock),
+            lambda: introduce(journal, info_of(config, topics), clock),
             Daylight(journal, intake, locks.profiles, clock).run,
             Herald(
                 surroundings.notifier,
@@ -345,25 +366,14 @@ def _mqtt_settings(config: Config, register_secret: Callable[[str], None]) -> Mq
     )
 
 
-async def _introduce(journal: Journal, info: Publication, clock: Clock) -> None:
-    """Queue what the agent is, as soon as the journal takes it: a full disk is no reason to end."""
-    while True:
-        try:
-            await journal.post([info])
-        except JournalError as error:
-            log.error("journal_unusable", code=error.code, hint=error.hint)  # noqa: TRY400
-            await clock.sleep(JOURNAL_PAUSE_S)
-        else:
-            return
+def _all(calls: Iterable[Callable[[], None]]) -> Callable[[], None]:
+    """Return one call that makes all of ``calls``."""
 
+    def call() -> None:
+        for each in calls:
+            each()
 
-def _info(config: Config, topics: Topics) -> Publication:
-    body = {
-        "version": __version__,
-        "agent": config.agent.id,
-        "locks": [{"id": lock.id, "name": lock.name or lock.id} for lock in config.locks],
-    }
-    return Publication(topics.info, msgspec.json.encode(body), retain=True)
+    return call
 
 
 def _mqtt_vitals(state: ConnectionState) -> dict[str, str | None]:

@@ -37,6 +37,7 @@ FENCES: dict[str, set[str]] = {
     "mqtt": UPWARDS | {"jobs", "lock", "link", "watch", "cloud", "requests"},
     "cloud": UPWARDS | {"jobs", "lock", "link", "mqtt", "watch", "requests"},
     "watch": UPWARDS - {"demo"} | {"cli", "demo", "lock", "link"},
+    "diagnose": UPWARDS,
     "control": {"cli", "demo", "app", "service", "jobs", "lock", "link", "mqtt", "watch", "cloud"},
     "config": UPWARDS | {"jobs", "lock", "link", "mqtt", "watch", "cloud", "requests"},
     "virtual_lock": UPWARDS | {"jobs", "lock", "mqtt", "watch", "cloud", "requests"},

@@ -513,6 +513,7 @@ def test_what_the_example_leaves_out_is_right_as_well(directory: Path, example: 
         "response_topic_prefix",
         "name",
         "callbacks",
+        "firmware_faults",
     }
     for section in ("agent", "mqtt", "cloud", "watch", "bluetooth"):
         written, default = getattr(config, section), getattr(small, section)

@@ -1,4 +1,4 @@
-"""The technician's bench: runs backups, resets, enrolments and restores, one job at a time.
+"""The technician's bench: runs backups, resets, restores and diagnoses, one job at a time.
 
 These take longer than a visit of the radio, change keys on the way, and connect more than once; so
 they have an owner of their own, which shares the adapter connection by connection. What it does is
@@ -7,13 +7,12 @@ in the journal like everything else: after a restart the job goes on by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
-from ttlock_agent.backup.tasks import Tasks
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import AgentError, IllegalMove, JournalError
 from ttlock_agent.jobs.answers import Answers
@@ -45,7 +44,7 @@ class Bench:
 
     def __init__(
         self,
-        tasks: Tasks,
+        verbs: Mapping[str, Callable[[Steps], Awaitable[None]]],
         *,
         journal: Journal,
         answers: Answers,
@@ -55,8 +54,11 @@ class Bench:
         random: Callable[[], float],
         beat: Callable[[], None] = lambda: None,
     ) -> None:
-        """``beat`` is called each time round: at least once a minute while nothing is done."""
-        self._tasks = tasks
+        """``verbs`` say how each is done.
+
+        ``beat`` is called each time round: at least once a minute while nothing is done.
+        """
+        self._verbs = verbs
         self._journal = journal
         self._answers = answers
         self._progress = progress
@@ -84,7 +86,7 @@ class Bench:
         steps = Steps(job, self._journal, self._answers, self._progress)
         log.info("bench_job_begins", job_id=job.id, verb=job.verb, lock=job.lock)
         try:
-            await self._tasks.verbs[job.verb](steps)
+            await self._verbs[job.verb](steps)
         except JournalError:
             raise
         except IllegalMove:

@@ -17,6 +17,7 @@ _COMMANDS: Final = MappingProxyType(
         "run": "run:run_command",
         "check-config": "check:check_config_command",
         "status": "status:status_command",
+        "diagnose": "diagnose:diagnose_command",
         "keys": "keys:keys_command",
         "backup": "backup:backup_command",
         "lock": "lock:lock_command",

@@ -81,6 +81,14 @@ class AgentConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             examples=["info"],
         ),
     ] = LogLevel.INFO
+    firmware_faults: Annotated[
+        Path | None,
+        Meta(
+            description="TOML file with faults of firmware that you know of, in addition to those "
+            "that `diagnose` knows; firmware.toml in the package explains the form. Default: none.",
+            examples=["/etc/ttlock-agent/firmware-faults.toml"],
+        ),
+    ] = None
 
 
 class TlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

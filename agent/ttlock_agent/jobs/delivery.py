@@ -99,6 +99,11 @@ class PasscodeTask:
         if act is Act.DELETE and self.wanted.is_wanted:
             self.tried.discard(Act.ADD)
 
+    def failed(self, error: AgentError) -> Move:
+        """Return the move that ends the job, saying of which kind a refused passcode was."""
+        result = {"kind": self.wanted.kind.value} if self.wanted.is_wanted else None
+        return Move(to=JobState.FAILED, error=JobFailure.of(error), result=result)
+
     def request(self, act: Act, zone: tzinfo) -> Request[PasscodesChanged]:
         """Return the request for ``act``; raises ``LocalProtocolError``."""
         if act is Act.ADD:
@@ -233,7 +238,7 @@ class Delivery:
             }
             return Move(to=JobState.PROVED, result=result)
         if task.is_given_up:
-            return Move(to=JobState.FAILED, error=JobFailure.of(task.refusal or _not_in_lock()))
+            return task.failed(task.refusal or _not_in_lock())
         if task.job.state is JobState.UNKNOWN and task.next is not None:
             # The lock was read after whatever was sent, so it did not do it.
             return Move(to=JobState.WAITING, reason=WaitReason.BACK_OFF, is_sent=False)
@@ -301,8 +306,7 @@ class Delivery:
         await self._move([task], {task.job.id: back})
 
     async def _fail(self, task: PasscodeTask, error: AgentError) -> None:
-        failed = Move(to=JobState.FAILED, error=JobFailure.of(error))
-        await self._move([task], {task.job.id: failed})
+        await self._move([task], {task.job.id: task.failed(error)})
 
     async def _move(
         self, tasks: Sequence[PasscodeTask], moves: Mapping[str, Move]

@@ -28,6 +28,7 @@ from .credentials import (
     FingerprintList,
     FingerprintModify,
 )
+from .diagnose import LockDiagnose
 from .gateway import GatewayReport, GatewayState
 from .parse import (
     MAX_PAYLOAD_BYTES,
@@ -102,6 +103,7 @@ __all__ = [
     "JobCancel",
     "JobGet",
     "JobList",
+    "LockDiagnose",
     "LockEnrol",
     "LockFeatures",
     "LockInfo",

@@ -215,7 +215,14 @@ BACKUP_VERBS: Final[Mapping[str, type[Request]]] = MappingProxyType(
 )
 """The verbs of this module."""
 BENCH_VERBS: Final = frozenset(
-    {"backup.create", "backup.verify", "lock.reset", "lock.enrol", "lock.restore"}
+    {
+        "backup.create",
+        "backup.verify",
+        "lock.reset",
+        "lock.enrol",
+        "lock.restore",
+        "lock.diagnose",
+    }
 )
 """Those that need a lock: jobs of the bench, not of the radio."""
 

@@ -10,6 +10,7 @@ from .backup import BACKUP_VERBS
 from .bolt import BOLT_VERBS
 from .clear import CLEAR_VERBS
 from .credentials import CREDENTIAL_VERBS
+from .diagnose import DIAGNOSE_VERBS
 from .gateway import GATEWAY_VERBS
 from .settings import SETTING_VERBS
 from .structs import DOOR_VERBS, Request
@@ -23,6 +24,7 @@ VERBS: Final[Mapping[str, type[Request]]] = MappingProxyType(
         **CLEAR_VERBS,
         **GATEWAY_VERBS,
         **BACKUP_VERBS,
+        **DIAGNOSE_VERBS,
     }
 )
 """Every verb and the struct of its request."""

@@ -156,6 +156,13 @@ class GatewayWatch:
             change(view.book)
             await self._follow(view)
 
+    async def deliver_now(self, lock: str) -> None:
+        """Ask for all that is listed, as urgently as for a guest: somebody waits at the lock."""
+        async with self._turn:
+            await self._load()
+            view = self._views[lock]
+            await self._follow(view, frozenset(claim.name for claim in view.book.claims))
+
     async def put_trouble(self, error: CloudError | None, *, lock: str | None = None) -> None:
         """Name what keeps the cloud from being read, for one lock or for all."""
         async with self._turn:
