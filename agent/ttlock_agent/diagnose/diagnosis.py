@@ -37,9 +37,9 @@ from ttlock_agent.jobs.endings import named
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.model import WaitReason
+from ttlock_agent.jobs.params import params_of
 from ttlock_agent.jobs.steps import Steps
 from ttlock_agent.jobs.store import Journal
-from ttlock_agent.jobs.verbs import params_of
 from ttlock_agent.jobs.waiting import Alarm
 from ttlock_agent.link import LinkFactory
 from ttlock_agent.lock.visit import LockProfile
