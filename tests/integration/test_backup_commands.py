@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import stat
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -96,6 +97,52 @@ async def test_every_bad_file_has_a_name_and_leaves_the_lock_alone(
     assert_no_secret(tmp_path, *(told.said + json.dumps(told.body) for told in said))
 
 
+async def test_a_wrong_file_has_a_name_before_anything_is_done(
+    stage: RestoreStage, tmp_path: Path
+) -> None:
+    latin = tmp_path / "latin"
+    latin.write_bytes(b"correct h\xf6rse battery\n")
+    create = ("backup", "create", LOCK_ID)
+    for command, exit_code, name in (
+        ((*create, "--passphrase-file", "/nowhere"), EX_USAGE, "No such file"),
+        ((*create, "--passphrase-file", str(latin)), EX_USAGE, "no UTF-8 text"),
+        ((*create, "--output", "/nowhere/copy"), EX_USAGE, "/nowhere is not there"),
+        (("backup", "export", "nothing", "/nowhere/copy"), EX_USAGE, "/nowhere is not there"),
+        (("backup", "export", "nothing", str(tmp_path / "copy")), EX_REJECTED, "no backup of that"),
+        (("backup", "verify", "./copy"), EX_REJECTED, "There is no file ./copy"),
+        (("restore", LOCK_ID, str(tmp_path)), EX_REJECTED, "There is no file"),
+        (("enrol", LOCK_ID, "--give-up-app", "--admin-passcode-file", str(latin)), EX_USAGE, "UTF"),
+    ):
+        told = await stage.command(*command, has_json="export" not in command)
+        assert told.exit_code == exit_code, (command, told)
+        assert name in told.said, (command, told)
+        assert "Traceback" not in told.said
+    assert (await stage.command("backup", "list")).body["backups"] == []
+
+
+async def test_a_copy_that_the_disk_does_not_take_is_none_and_can_be_had_again(
+    stage: RestoreStage, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.backup"
+    made = await stage.command("backup", "create", LOCK_ID)
+    export = ("backup", "export", made.body["backup"])
+    # A limit on the size of files stands for a full disk.
+    process = await asyncio.create_subprocess_exec(
+        "prlimit", "--fsize=100", sys.executable, "-m", "ttlock_agent", *export, str(copy),
+        "--socket", str(tmp_path / "control.sock"), stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, said = await process.communicate()
+    assert process.returncode == EX_REJECTED, said
+    assert b"cannot be written: File too large" in said
+    assert b"backup export" in said
+    assert not copy.exists()
+    done = await stage.command(*export, str(copy), has_json=False)
+    assert done.exit_code == EX_OK, done.said
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    compared = await stage.command("backup", "verify", str(copy), "--lock", LOCK_ID)
+    assert compared.body["agrees"] is True
+
+
 async def test_a_difference_is_an_exit_code(stage: RestoreStage) -> None:
     made = await stage.command("backup", "create", LOCK_ID)
     backup = made.body["backup"]
@@ -156,7 +203,7 @@ async def test_people_are_told_in_sentences(stage: RestoreStage, tmp_path: Path)
         out, _ = await process.communicate()
         assert process.returncode == EX_OK, command
         said.append(out.decode())
-    assert "2 fingerprints must be enrolled anew" in said[1]
+    assert "listed only, for they never leave the lock" in said[1]
     assert "the lock holds what the backup says" in said[2]
     assert "What cannot come back after the reset" in said[3]
     assert "nothing was changed" in said[4]

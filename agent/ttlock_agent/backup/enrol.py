@@ -142,10 +142,18 @@ class Enrol:
         self._told = {
             "features": [] if features is None else [int(each) for each in features],
             "is_clock_set": enrolment.is_clock_set,
-            "has_admin_passcode": enrolment.admin_passcode is not None,
+            "admin_passcode": self._whose(enrolment.admin_passcode),
             "model": enrolment.device.model,
             "firmware": enrolment.device.firmware,
         }
+
+    def _whose(self, admin_passcode: str | None) -> str:
+        """Say where the administrator's keypad passcode comes from."""
+        if admin_passcode is None:
+            return "not_told"
+        if admin_passcode != self._secrets.admin_passcode:
+            return "kept"
+        return "chosen" if self._secrets.is_passcode_chosen else "random"
 
 
 class _HasAdministrator(Exception):

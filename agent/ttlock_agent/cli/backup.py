@@ -23,6 +23,7 @@ from ttlock_agent.cli.bench import (
     run_job,
 )
 from ttlock_agent.cli.control import ask_agent, socket_option
+from ttlock_agent.errors import BackupProblem, BackupUnusable
 
 
 @click.group("backup")
@@ -63,14 +64,14 @@ def create_command(
 
     Without a passphrase its key stays in the agent's vault, and only this agent can open it.
     """
-    if output is not None and output.exists():
-        raise click.BadParameter(f"{output} is there already", param_hint="--output")
+    if output is not None:
+        _check_free(output, "--output")
     request = {"lock": lock, "with_keys": with_keys}
     if has_passphrase or passphrase_file is not None:
         request["passphrase"] = read_passphrase(passphrase_file, is_new=True)
     body = run_job(socket, "backup.create", request)
     if output is not None and body["status"] == "done":
-        _copy(socket, body["backup"], output)
+        _copy(_sealed(socket, body["backup"]), output, body["backup"])
     finish(body, as_json=as_json, readable=told.created)
 
 
@@ -115,6 +116,16 @@ def verify_command(
     finish(body, as_json=as_json, readable=told.opened)
 
 
+@backup_command.command("export")
+@click.argument("backup")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@socket_option
+def export_command(backup: str, file: Path, socket: Path) -> None:
+    """Write a copy of BACKUP, sealed as it is, to FILE, which must not exist."""
+    _check_free(file, "FILE")
+    _copy(_sealed(socket, backup), file, backup)
+
+
 @backup_command.command("take-keys")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--lock", required=True, help="Id of the lock in the config that they are for.")
@@ -150,11 +161,39 @@ _DIFFERS = {
 }
 
 
-def _copy(socket: Path, backup: str, output: Path) -> None:
-    raw = base64.b64decode(ask_agent(socket, EXPORT, {"backup": backup})["file"])
+def _sealed(socket: Path, backup: str) -> bytes:
+    return base64.b64decode(ask_agent(socket, EXPORT, {"backup": backup})["file"])
+
+
+def _check_free(path: Path, parameter: str) -> None:
+    """Refuse before anything is done what a file could not be written to."""
+    if path.exists():
+        raise click.BadParameter(f"{path} is there already", param_hint=parameter)
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise click.BadParameter(
+            f"{path.parent} is not there, or you may not write to it", param_hint=parameter
+        )
+
+
+def _copy(raw: bytes, path: Path, backup: str) -> None:
+    """Put a file there whole and on the disk, or not at all; raises ``BackupUnusable``."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    with os.fdopen(os.open(output, flags, 0o600), "wb") as file:
-        file.write(raw)
+    is_ours = False
+    try:
+        with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+            is_ours = True
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        if is_ours:
+            path.unlink(missing_ok=True)
+        raise BackupUnusable(
+            f"The copy {path} cannot be written: {error.strerror}.",
+            problem=BackupProblem.NOT_WRITABLE,
+            hint=f"The agent has the backup all the same: `ttlock-agent backup export {backup}"
+            " FILE` writes another copy.",
+        ) from error
 
 
 def _given(path: Path, passphrase_file: Path | None) -> dict[str, str]:

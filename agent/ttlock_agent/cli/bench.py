@@ -12,11 +12,19 @@ from typing import Any, Final, NoReturn, TypeVar
 from uuid import uuid4
 
 import click
+import msgspec
 
 from ttlock_agent.backup.desk import IMPORT
 from ttlock_agent.backup.file import MAX_FILE_BYTES, PassphraseWrapped, unpack
 from ttlock_agent.cli.control import ask_agent
-from ttlock_agent.errors import EX_OK, EX_REJECTED, EX_TRY_LATER
+from ttlock_agent.errors import (
+    EX_OK,
+    EX_REJECTED,
+    EX_TRY_LATER,
+    BackupProblem,
+    BackupUnusable,
+)
+from ttlock_agent.validation import Id
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -117,8 +125,20 @@ def read_passphrase(file: Path | None, *, is_new: bool = False) -> str:
     if file is None:
         typed = click.prompt("Passphrase", hide_input=True, confirmation_prompt=is_new, err=True)
         return str(typed)
-    with click.open_file(str(file), encoding="utf-8") as stream:
-        return str(stream.readline()).rstrip("\n")
+    return first_line(file, "--passphrase-file")
+
+
+def first_line(file: Path, option: str) -> str:
+    """Return the first line of what ``option`` names, - for standard input."""
+    try:
+        with click.open_file(str(file), encoding="utf-8-sig") as stream:
+            return str(stream.readline()).rstrip("\n")
+    except OSError as error:
+        why = error.strerror
+    except UnicodeDecodeError:
+        # Without the cause, which quotes what it read.
+        why = "its first line is no UTF-8 text"
+    raise click.BadParameter(f"{file}: {why}", param_hint=option)
 
 
 def backup_and_passphrase(
@@ -127,6 +147,7 @@ def backup_and_passphrase(
     """Return the fields that name a backup to the agent; a file is handed to it first."""
     path = Path(backup)
     if not path.is_file():
+        _refuse_unless_id(backup)
         return {"backup": backup} | _opener(_key_of(socket, backup), passphrase_file)
     raw = read_backup(path)
     opener = _opener(key_in(raw), passphrase_file)
@@ -135,9 +156,28 @@ def backup_and_passphrase(
 
 
 def read_backup(path: Path) -> bytes:
-    """Return a file, or as much as shows that it is none."""
-    with path.open("rb") as file:
-        return file.read(MAX_FILE_BYTES + 1)
+    """Return a file, or as much as shows that it is none; raises ``BackupUnusable``."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise BackupUnusable(
+            f"The file {path} cannot be read: {error.strerror}.",
+            problem=BackupProblem.NOT_FOUND,
+            hint="Check that it is there and that you may read it.",
+        ) from error
+
+
+def _refuse_unless_id(backup: str) -> None:
+    """Say of what can only be a path that there is no such file, instead of taking it for an id."""
+    try:
+        msgspec.convert(backup, Id)
+    except msgspec.ValidationError:
+        raise BackupUnusable(
+            f"There is no file {backup}, and it is no id of a backup either.",
+            problem=BackupProblem.NOT_FOUND,
+            hint="Name a backup file, or an id from `ttlock-agent backup list`.",
+        ) from None
 
 
 def key_in(raw: bytes) -> str:

@@ -11,6 +11,7 @@ from ttlock_agent.cli import told
 from ttlock_agent.cli.bench import (
     backup_and_passphrase,
     finish,
+    first_line,
     json_option,
     passphrase_options,
     run_job,
@@ -71,14 +72,19 @@ def reset_command(
 @click.option("--give-up-app", is_flag=True, help="Do not ask: app and gateway may have dead keys.")
 @click.option(
     "--admin-passcode-file",
-    type=click.File(),
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
     help="The administrator's keypad passcode, in this file's first line (- for standard input)."
     " Without it, a random one that nobody is told.",
 )
 @json_option
 @socket_option
 def enrol_command(
-    lock: str, *, give_up_app: bool, admin_passcode_file: Any, as_json: bool, socket: Path
+    lock: str,
+    *,
+    give_up_app: bool,
+    admin_passcode_file: Path | None,
+    as_json: bool,
+    socket: Path,
 ) -> None:
     """Become the administrator of LOCK, which was reset, for a life without the vendor's app.
 
@@ -89,5 +95,6 @@ def enrol_command(
         click.confirm("Give up the app for this lock?", abort=True, err=True)
     request: dict[str, Any] = {"lock": lock, "gives_up_app": True}
     if admin_passcode_file is not None:
-        request["admin_passcode"] = admin_passcode_file.readline().strip()
+        line = first_line(admin_passcode_file, "--admin-passcode-file")
+        request["admin_passcode"] = line.strip()
     finish(run_job(socket, "lock.enrol", request), as_json=as_json, readable=told.enrolled)

@@ -12,6 +12,13 @@ _ITEMS: Final = {
     "passage_mode": "passage mode",
     "admin_passcode": "administrator's passcode",
 }
+_SETTINGS: Final = {
+    "auto_lock_s": "seconds until it locks by itself",
+    "is_locking_on_close": "locking when the door closes",
+    "is_sound_on": "sound",
+    "is_passcode_shown": "passcodes shown while typed",
+    "is_remote_unlock_allowed": "remote unlock",
+}
 _COUNTED: Final = (
     ("passcodes", "passcodes"),
     ("cards", "cards"),
@@ -33,7 +40,9 @@ def backup_line(body: dict[str, Any]) -> str:
 
 def created(body: dict[str, Any]) -> str:
     """Say what a new backup, or one that was opened, is and holds."""
-    lines = [backup_line(body), *_fingers(body["fingerprints"])]
+    fingers = (f"fingerprint {name}" for name in body["fingerprints"]["ids"])
+    lines = [backup_line(body)]
+    lines += _section("listed only, for they never leave the lock", fingers)
     lines += _section("not in the backup", map(_unread, body["not_in_backup"]))
     return "\n".join(lines)
 
@@ -73,10 +82,14 @@ def enrolled(body: dict[str, Any]) -> str:
     """Say that a lock is ours."""
     if "was_ours" in body:
         return "The lock knows the keys that the agent holds; nothing was changed."
-    return (
-        "The lock knows the agent as its administrator, and its keys are in the vault.\n"
-        f"{body['dead_keys']}"
-    )
+    lines = ["The lock knows the agent as its administrator, and its keys are in the vault."]
+    if body.get("admin_passcode") == "random":
+        lines.append(
+            "Its administrator's passcode is a random one that nobody knows: `restore` brings back"
+            " the old one, `enrol --admin-passcode-file` after a reset sets another."
+        )
+    lines.append(body["dead_keys"])
+    return "\n".join(lines)
 
 
 def rehearsed(body: dict[str, Any]) -> str:
@@ -125,7 +138,9 @@ def item(body: dict[str, Any]) -> str:
     """Return one item as it is recognised, without what opens a door."""
     name = _ITEMS.get(body["item"], body["item"].replace("_", " "))
     if "setting" in body:
-        return f"{body['setting'].replace('_', ' ')}: {body['value']}"
+        words = _SETTINGS.get(body["setting"], body["setting"].replace("_", " "))
+        value = body["value"]
+        return f"{words}: {('off', 'on')[value] if isinstance(value, bool) else value}"
     parts = [f"{name} {body['number']}"]
     if "label" in body:
         parts.append(f'"{body["label"]}"')

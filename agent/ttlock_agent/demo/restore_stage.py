@@ -116,14 +116,14 @@ class RestoreStage:
             process.send_signal(signal.SIGKILL)
         await process.wait()
 
-    async def command(self, *arguments: str) -> Told:
-        """Run the command line as a technician does."""
+    async def command(self, *arguments: str, has_json: bool = True) -> Told:
+        """Run the command line as a technician does; not every command has something to print."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "ttlock_agent",
             *arguments,
-            "--json",
+            *(("--json",) if has_json else ()),
             "--socket",
             str(self._control_socket),
             stdin=asyncio.subprocess.DEVNULL,
