@@ -43,6 +43,10 @@ MAX_OPEN_JOBS: Final = 100
 """So many open jobs, the youngest, stand in a status; the counts are complete."""
 
 
+_SAYS_NOTHING_OF_CONTENT: Final = frozenset({Rejection.RETAINED, Rejection.UNKNOWN_LOCK})
+"""Refusals that a request may meet when it is delivered again after it was accepted."""
+
+
 @dataclass(slots=True, kw_only=True)
 class LockStatus:
     """How a lock is doing, since this agent started."""
@@ -134,8 +138,20 @@ class Service:
                 await self._intake.take(parsed, source="mqtt", reply_to=reply_to)
         except JobError as error:
             request_id = getattr(error, "request_id", request_id)
-            rejected = self._answers.rejected(request.verb, error, request_id, reply_to)
-            await self._journal.post([rejected])
+            job = await self._answered_before(error, request_id)
+            if job is None:
+                answers = [self._answers.rejected(request.verb, error, request_id, reply_to)]
+            else:
+                answers = self._answers.of_job(job)
+            await self._journal.post(answers)
+
+    async def _answered_before(self, error: JobError, request_id: str | None) -> Job | None:
+        """Return the job of a request that is refused only for how or when it came again."""
+        if request_id is None or not isinstance(error, JobRejected):
+            return None
+        if error.reason not in _SAYS_NOTHING_OF_CONTENT:
+            return None
+        return await self._journal.job_by_request(request_id)
 
     async def on_control(self, call: Call) -> AsyncIterator[Line]:
         """Answer a call from the control socket; raises ``AgentError`` for a refusal."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ from ttlock_agent.jobs.model import (
     Move,
     NewJob,
     PasscodeKind,
+    Premise,
     WaitReason,
     WantedPasscode,
 )
@@ -251,17 +253,6 @@ async def test_the_audit_trail_tells_each_step(journal: Journal, clock: TestCloc
     assert trail[-1].at == START + timedelta(seconds=5)
 
 
-async def test_interrupted_jobs_are_those_at_work(journal: Journal) -> None:
-    ids = [(await journal.accept(request(f"pms-{n}"))).job.id for n in range(4)]
-    await journal.move(ids[1], WORKING)
-    await journal.move(ids[2], Move(to=JobState.WORKING, is_sent=True))
-    await journal.move(ids[3], Move(to=JobState.CANCELLED))
-    assert [(job.id, job.is_sent) for job in await journal.interrupted()] == [
-        (ids[1], False),
-        (ids[2], True),
-    ]
-
-
 # Looking.
 
 
@@ -298,7 +289,6 @@ async def test_a_long_history_costs_the_scheduler_nothing(journal: Journal) -> N
     await journal._database.read(lambda c: c.set_trace_callback(statements.append))
     await journal.open_jobs("front-door")
     await journal.open_jobs()
-    await journal.interrupted()
     await journal.counts()
     await journal.recent(5)
     await journal.accept(request())
@@ -306,7 +296,7 @@ async def test_a_long_history_costs_the_scheduler_nothing(journal: Journal) -> N
     await journal.wanted("front-door")
     await journal._database.read(lambda c: c.set_trace_callback(None))
     selects = [sql for sql in statements if sql.startswith(("SELECT", "UPDATE"))]
-    assert len(selects) == 9
+    assert len(selects) == 8
     plans = {
         sql: await journal._database.read(
             lambda c, sql=sql: [row["detail"] for row in c.execute(f"EXPLAIN QUERY PLAN {sql}")]
@@ -357,36 +347,143 @@ async def test_a_wish_keeps_all_it_says(journal: Journal) -> None:
     assert await journal.wanted("back-door") == []
 
 
+async def want(journal: Journal, request_id: str, digits: str = "004711", **more: Any) -> Job:
+    entry = wish(digits, **more)
+    new = request(request_id, lock=entry.lock)
+    return (await journal.accept(new, wanted=[entry])).job
+
+
+async def prove(journal: Journal, job: Job) -> None:
+    await journal.move(job.id, WORKING)
+    await journal.move(job.id, PROVED)
+
+
 async def test_the_newest_wish_for_the_same_digits_wins(journal: Journal) -> None:
-    await journal.put_wanted([wish(label="old"), wish(lock="back-door", label="other lock")])
-    assert await journal.put_wanted([wish(label="new")]) == 1
+    await want(journal, "a", label="old")
+    await want(journal, "b", lock="back-door", label="other lock")
+    await want(journal, "c", label="new")
     assert [entry.label for entry in await journal.wanted("front-door")] == ["new"]
     assert [entry.label for entry in await journal.wanted("back-door")] == ["other lock"]
 
 
-async def test_a_stale_wish_does_not_undo_a_newer_one(journal: Journal) -> None:
-    """A visit proves a passcode while its owner changes it: the change must survive."""
-    await journal.put_wanted([wish(label="read by the visit")])
+async def test_what_is_kept_does_not_undo_a_newer_wish(journal: Journal) -> None:
+    """A set keeps a passcode while its owner changes it: the change must survive."""
+    await want(journal, "a", label="seen by the set")
     (seen,) = await journal.wanted("front-door")
-    await journal.put_wanted([wish(label="changed meanwhile")])
-    assert await journal.put_wanted([replace(seen, proved_at=START)]) == 0
-    assert await journal.forget_wanted([seen]) == 0
+    await want(journal, "b", label="changed meanwhile")
+    await journal.accept(request("c"), kept=[replace(seen, label="kept")])
     (kept,) = await journal.wanted("front-door")
-    assert (kept.label, kept.proved_at) == ("changed meanwhile", None)
-    assert await journal.put_wanted([replace(kept, proved_at=START)]) == 1
-    assert [entry.proved_at for entry in await journal.wanted("front-door")] == [START]
+    assert kept.label == "changed meanwhile"
+    await journal.accept(request("d"), kept=[replace(kept, label="kept")])
+    assert [entry.label for entry in await journal.wanted("front-door")] == ["kept"]
 
 
-async def test_a_forgotten_wish_is_not_brought_back_by_a_stale_one(journal: Journal) -> None:
-    await journal.put_wanted([wish()])
+async def test_a_premise_that_does_not_hold_any_more_makes_no_job(journal: Journal) -> None:
+    nothing = Premise(lock="front-door", digits="004711", revision=0)
+    await journal.accept(request("a"), wanted=[wish(label="first")], premise=nothing)
     (seen,) = await journal.wanted("front-door")
-    assert await journal.forget_wanted([seen]) == 1
-    assert await journal.put_wanted([seen]) == 0
-    await journal.put_wanted([wish(label="again")])
-    assert await journal.put_wanted([seen]) == 0
-    assert [entry.label for entry in await journal.wanted("front-door")] == ["again"]
-    assert await journal.forget_wanted([wish()]) == 1
-    assert await journal.forget_wanted([wish()]) == 0
+    first = replace(nothing, revision=seen.revision)
+    await journal.accept(request("b"), wanted=[wish(label="second")], premise=first)
+    for stale in (nothing, first):
+        with pytest.raises(JobRejected, match="meanwhile"):
+            await journal.accept(request("c"), wanted=[wish(label="third")], premise=stale)
+    assert [entry.label for entry in await journal.wanted("front-door")] == ["second"]
+    assert await journal.job_by_request("c") is None
+    # It is about the decision to ask, and not about a repeat of it.
+    assert not (await journal.accept(request("a"), premise=nothing)).is_new
+
+
+CANCELLED = Move(to=JobState.CANCELLED)
+EXPIRED = Move(to=JobState.EXPIRED, error=FAILURE)
+FAILED = Move(to=JobState.FAILED, error=FAILURE)
+
+
+@pytest.mark.parametrize("end", [CANCELLED, EXPIRED, FAILED], ids=lambda move: str(move.to))
+@pytest.mark.parametrize("later", [{"is_wanted": False}, {"valid_until": START}], ids=str)
+async def test_what_was_proved_counts_again_when_its_change_is_not_done(
+    journal: Journal, end: Move, later: dict[str, Any]
+) -> None:
+    first = await want(journal, "a", label="proved")
+    await prove(journal, first)
+    (before,) = await journal.wanted("front-door")
+    change = await want(journal, "b", label="changed", **later)
+    await journal.move(change.id, WORKING)
+    await journal.move(change.id, end)
+    (after,) = await journal.wanted("front-door")
+    assert replace(after, revision=0) == replace(before, revision=0)
+    assert after.revision > before.revision
+    assert await overtaken(journal) == 0
+
+
+async def overtaken(journal: Journal) -> int:
+    count: int = await journal._database.read(
+        lambda c: c.execute("SELECT count(*) FROM overtaken").fetchone()[0]
+    )
+    return count
+
+
+async def test_what_is_proved_while_a_change_waits_counts_when_that_is_taken_back(
+    journal: Journal,
+) -> None:
+    """Added and deleted at once; the addition is proved, and then the deletion is taken back."""
+    first = await want(journal, "a", label="added")
+    change = await want(journal, "b", is_wanted=False)
+    await prove(journal, first)
+    await journal.move(change.id, CANCELLED)
+    (kept,) = await journal.wanted("front-door")
+    assert (kept.label, kept.job_id, kept.is_wanted, kept.is_held) == (
+        "added",
+        first.id,
+        True,
+        True,
+    )
+    assert kept.proved_at == START
+
+
+async def test_what_is_removed_while_a_change_waits_is_known_when_it_returns(
+    journal: Journal,
+) -> None:
+    await prove(journal, await want(journal, "a", label="added"))
+    removal = await want(journal, "b", is_wanted=False, label="removed")
+    again = await want(journal, "c", label="again")
+    await prove(journal, removal)
+    await journal.move(again.id, CANCELLED)
+    assert await journal.wanted("front-door") == []
+    assert (await journal.former("front-door", ["004711"]))["004711"].is_removed
+
+
+async def test_each_of_three_wishes_may_be_the_last(journal: Journal) -> None:
+    jobs = [await want(journal, name, label=name) for name in "abc"]
+    await journal.move(jobs[1].id, CANCELLED)
+    await journal.move(jobs[2].id, CANCELLED)
+    (kept,) = await journal.wanted("front-door")
+    assert kept.label == "a"
+    await journal.move(jobs[0].id, CANCELLED)
+    assert await journal.wanted("front-door") == []
+    assert await overtaken(journal) == 0
+
+
+async def test_a_change_that_is_proved_forgets_what_was_before(journal: Journal) -> None:
+    await prove(journal, await want(journal, "a", label="old"))
+    await prove(journal, await want(journal, "b", label="new"))
+    assert await overtaken(journal) == 0
+    removal = await want(journal, "c", is_wanted=False)
+    assert await overtaken(journal) == 1
+    await prove(journal, removal)
+    assert (await journal.wanted("front-door"), await overtaken(journal)) == ([], 0)
+
+
+async def test_an_unknown_outcome_keeps_what_was_before_until_the_next_proof(
+    journal: Journal,
+) -> None:
+    await prove(journal, await want(journal, "a", label="old"))
+    change = await want(journal, "b", label="new")
+    await journal.move(change.id, Move(to=JobState.WORKING, is_sent=True))
+    await journal.move(change.id, Move(to=JobState.OUTCOME_UNKNOWN, error=FAILURE))
+    assert [entry.label for entry in await journal.wanted("front-door")] == ["new"]
+    await prove(journal, await want(journal, "c", label="newer"))
+    assert [entry.label for entry in await journal.wanted("front-door")] == ["newer"]
+    assert await overtaken(journal) == 0
 
 
 @pytest.mark.parametrize(
@@ -407,7 +504,7 @@ async def test_a_wish_ends_as_its_job_does(
     journal: Journal, clock: TestClock, is_wanted: bool, end: Move, is_kept: bool
 ) -> None:
     job = (await journal.accept(request(), wanted=[wish(is_wanted=is_wanted)])).job
-    await journal.put_wanted([wish("999999")])
+    await want(journal, "another", "999999")
     await journal.move(job.id, WORKING)
     await clock.sleep(1)
     await journal.move(job.id, end)
@@ -430,9 +527,23 @@ async def test_the_wish_of_a_later_job_outlives_the_earlier_one(
     assert (kept.label, kept.job_id, kept.proved_at) == ("new", later.id, None)
 
 
-async def test_a_wish_for_a_job_that_is_not_there_is_refused(journal: Journal) -> None:
-    with pytest.raises(JournalError):
-        await journal.put_wanted([wish(job_id="nobody")])
+# Refusals.
+
+
+async def test_a_refused_request_is_known_and_no_other_takes_its_id(
+    journal: Journal, clock: TestClock
+) -> None:
+    assert await journal.refusal(request("a")) is None
+    await journal.refuse(request("a"), FAILURE)
+    assert await journal.refusal(request("a")) == FAILURE
+    with pytest.raises(JobRejected) as caught:
+        await journal.refusal(request("a", params=b"other"))
+    assert caught.value.reason is Rejection.CONFLICT
+    await clock.sleep(1)
+    await journal.prune(START)
+    assert await journal.refusal(request("a")) == FAILURE
+    await journal.prune(clock.now())
+    assert await journal.refusal(request("a")) is None
 
 
 # Memory, secrets, outbox.

@@ -46,6 +46,10 @@ async def said(journal: Journal) -> list[str]:
     return [entry.publication.payload.decode() for entry in await journal.outbox(limit=100_000)]
 
 
+async def at_work(journal: Journal) -> list[Job]:
+    return [job for job in await journal.open_jobs() if job.state is JobState.WORKING]
+
+
 async def work(directory: Path, seed: int) -> None:
     """Accept and move jobs for ever; one line on stdout for each step that is written."""
     choose = random.Random(seed)
@@ -55,7 +59,7 @@ async def work(directory: Path, seed: int) -> None:
             os.write(1, f"{job.id} {job.state}\n".encode())
 
     async with await Journal.open(directory, VAULT, SystemClock()) as journal:
-        interrupted = await journal.interrupted()
+        interrupted = await at_work(journal)
         moves = {job.id: after_interruption(job) for job in interrupted}
         report(await journal.move_many(moves, outbox=say))
         number = len(await journal.recent(100_000))
@@ -134,7 +138,7 @@ async def assert_is_whole(journal: Journal, written: list[str]) -> None:
     wanted = {entry.job_id for entry in await journal.wanted("door")}
     given_up = {JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED}
     assert wanted == {job.id for job in jobs if job.state not in given_up}
-    assert await journal.interrupted() == [
+    assert await at_work(journal) == [
         job for job in reversed(jobs) if job.state is JobState.WORKING
     ]
 

@@ -14,13 +14,21 @@ import pytest
 
 from ttlock_agent.errors import JournalError, JournalLocked, JournalProblem
 from ttlock_agent.jobs.database import FILE_NAME, Database
-from ttlock_agent.jobs.model import JobState, Move, NewJob, PasscodeKind, WantedPasscode
+from ttlock_agent.jobs.model import (
+    JobFailure,
+    JobState,
+    Move,
+    NewJob,
+    PasscodeKind,
+    WantedPasscode,
+)
 from ttlock_agent.jobs.schema import MIGRATIONS, migrate
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.publication import Publication
 from ttlock_agent.vault import KeySource, MasterKey, Vault
 
 START = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+FAILURE = JobFailure(code="x", message="It went wrong.", hint="Look.", is_retryable=True)
 VAULT = Vault(MasterKey(value=b"\x21" * 32, source=KeySource.FILE))
 
 
@@ -302,6 +310,23 @@ async def test_every_old_version_opens(tmp_path: Path, version: int) -> None:
         assert await journal.open_jobs("door") == [job]
 
 
+async def test_what_a_journal_of_the_first_version_holds_is_kept(tmp_path: Path) -> None:
+    entry = WantedPasscode(lock="door", digits="004711", kind=PasscodeKind.PERMANENT, owner="mqtt")
+    async with await open_journal(tmp_path) as journal:
+        old = (await journal.accept(request(), wanted=[entry])).job
+    file = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    file.executescript("DROP TABLE overtaken; DROP TABLE refusals; PRAGMA user_version = 1;")
+    file.close()
+    async with await open_journal(tmp_path) as journal:
+        assert journal.set_aside is None
+        assert await journal.open_jobs("door") == [old]
+        (kept,) = await journal.wanted("door")
+        assert (kept.digits, kept.job_id) == ("004711", old.id)
+        later = (await journal.accept(request("pms-2"), wanted=[entry])).job
+        await journal.move(later.id, Move(to=JobState.CANCELLED))
+        assert [wish.job_id for wish in await journal.wanted("door")] == [old.id]
+
+
 async def test_a_journal_of_a_newer_agent_is_refused_untouched(tmp_path: Path) -> None:
     await make_journal(tmp_path)
     newer = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
@@ -359,8 +384,7 @@ async def test_no_secret_is_readable_on_disk_and_sealed_ones_vanish_in_the_end(
 
         await journal.sweep()  # the blobs are in the file itself now, not only in its log
         await journal.move(job.id, Move(to=JobState.WORKING))
-        await journal.move(job.id, Move(to=JobState.DONE, result=listing))
-        await journal.forget_wanted([entry])
+        await journal.move(job.id, Move(to=JobState.FAILED, error=FAILURE, result=listing))
         assert await journal.sweep()
         assert not any(blob in raw_bytes(tmp_path) for blob in sealed)
         assert not any(secret in raw_bytes(tmp_path) for secret in secrets)
@@ -371,14 +395,11 @@ async def test_no_secret_is_readable_on_disk_and_sealed_ones_vanish_in_the_end(
 
 async def test_the_same_digits_on_two_locks_cannot_be_told_to_be_the_same(tmp_path: Path) -> None:
     async with await open_journal(tmp_path) as journal:
-        await journal.put_wanted(
-            [
-                WantedPasscode(
-                    lock=lock, digits="004711", kind=PasscodeKind.PERMANENT, owner="mqtt"
-                )
-                for lock in ("front-door", "back-door")
-            ]
-        )
+        wishes = [
+            WantedPasscode(lock=lock, digits="004711", kind=PasscodeKind.PERMANENT, owner="mqtt")
+            for lock in ("front-door", "back-door")
+        ]
+        await journal.accept(request(), wanted=wishes)
         hashes = await journal._database.read(
             lambda c: {row["digits_hash"] for row in c.execute("SELECT digits_hash FROM wanted")}
         )

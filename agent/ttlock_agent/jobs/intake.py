@@ -18,6 +18,7 @@ from ttlock_agent.jobs.model import (
     JobState,
     Move,
     NewJob,
+    Premise,
     ReplyTo,
     WantedPasscode,
 )
@@ -54,6 +55,10 @@ _PRIORITIES: Mapping[Priority, int] = {
 }
 
 
+CALLERS: Final = frozenset({"mqtt", "control"})
+"""Whose requests have one answer for ever. One of the agent's own may do better the next time."""
+
+
 class Intake:
     """Takes requests that were parsed already."""
 
@@ -76,11 +81,17 @@ class Intake:
         self._accepting = asyncio.Lock()
 
     async def take(
-        self, request: ParsedRequest, *, source: str, reply_to: ReplyTo | None = None
+        self,
+        request: ParsedRequest,
+        *,
+        source: str,
+        reply_to: ReplyTo | None = None,
+        premise: Premise | None = None,
     ) -> Job:
         """Carry out what needs no lock, make a job of the rest, and queue the answer.
 
-        Raises ``JobRejected`` or ``NoSuchJob``, and then has changed nothing.
+        Raises ``JobRejected`` or ``NoSuchJob``, and then has changed nothing; also when ``premise``
+        does not hold any more.
         """
         match request.params:
             case JobGet(job=name):
@@ -88,30 +99,38 @@ class Intake:
             case JobCancel(job=name):
                 return await self._answered(request, await self._cancel(name), reply_to)
             case _:
-                return await self._accept(request, source, reply_to)
+                return await self._accept(request, source, reply_to, premise)
 
-    async def _accept(self, request: ParsedRequest, source: str, reply_to: ReplyTo | None) -> Job:
+    async def _accept(
+        self,
+        request: ParsedRequest,
+        source: str,
+        reply_to: ReplyTo | None,
+        premise: Premise | None,
+    ) -> Job:
         assert request.lock is not None, "all other verbs are about a lock"
         for secret in secrets_of(request.params):
             self._register_secret(secret)
+        new = NewJob(
+            source=source,
+            request_id=request.id,
+            verb=request.verb,
+            lock=request.lock,
+            params=canonical_content(request),
+            priority=_priority(request),
+            deadline_at=deadline_of(request, self._clock.now()),
+            reply_to=reply_to,
+        )
         # From looking at what is wanted until the journal has it, nobody else may want something.
         async with self._accepting:
             is_known = await self._journal.job_by_request(request.id) is not None
-            demand = Demand() if is_known else await self._demand(request, source)
+            demand = Demand() if is_known else await self._judged(new, request)
             accepted = await self._journal.accept(
-                NewJob(
-                    source=source,
-                    request_id=request.id,
-                    verb=request.verb,
-                    lock=request.lock,
-                    params=canonical_content(request),
-                    priority=_priority(request),
-                    deadline_at=deadline_of(request, self._clock.now()),
-                    reply_to=reply_to,
-                ),
+                new,
                 wanted=demand.wanted,
                 kept=demand.kept,
                 family=demand.family,
+                premise=premise,
                 outbox=self._answers.of_job,
             )
         job = accepted.job
@@ -122,6 +141,23 @@ class Intake:
         for alarm in self._alarms:
             alarm.ring()
         return job
+
+    async def _judged(self, new: NewJob, request: ParsedRequest) -> Demand:
+        """Return what a new request changes about what is wanted.
+
+        Raises ``JobRejected``, and again if the request comes again: its refusal may have been
+        heard although its acknowledgement got lost, and who was told no must not find it done.
+        """
+        if new.source not in CALLERS:
+            return await self._demand(request, new.source)
+        before = await self._journal.refusal(new)
+        if before is not None:
+            raise JobRejected(before.message, reason=Rejection(before.code), hint=before.hint)
+        try:
+            return await self._demand(request, new.source)
+        except JobRejected as error:
+            await self._journal.refuse(new, JobFailure.of(error))
+            raise
 
     async def _demand(self, request: ParsedRequest, source: str) -> Demand:
         """Return what a new request changes about what is wanted; raises ``JobRejected``."""

@@ -276,6 +276,16 @@ class WantedPasscode:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Premise:
+    """What was known of a passcode when somebody decided about it: which wish counted then."""
+
+    lock: str
+    digits: str = field(repr=False)
+    revision: int
+    """0: nobody wanted anything of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FormerPasscode:
     """A passcode that nobody wants any more; its digits are known only by their keyed hash."""
 

@@ -10,8 +10,8 @@ from typing import Any, Final, TypeVar
 from ttlock_agent.errors import JournalError
 from ttlock_agent.jobs.database import Database
 from ttlock_agent.jobs.model import Known
-from ttlock_agent.jobs.rows import SealedRows, from_micros, insert, to_micros
-from ttlock_agent.jobs.statements import one, post
+from ttlock_agent.jobs.rows import SealedRows, from_micros, insert, one, to_micros
+from ttlock_agent.jobs.statements import post
 from ttlock_agent.publication import Publication
 from ttlock_agent.vault import Vault
 

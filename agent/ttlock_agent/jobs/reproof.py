@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from ttlock_agent.clock import Clock
+from ttlock_agent.errors import JobRejected
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.events import EventType
 from ttlock_agent.jobs.memory import LISTING, LockMemory, is_stale
@@ -22,6 +23,7 @@ from ttlock_agent.jobs.model import (
     Job,
     NewJob,
     PasscodeKind,
+    Premise,
     WantedPasscode,
 )
 from ttlock_agent.jobs.reconcile import Review, review
@@ -105,6 +107,7 @@ class Reproof:
             replace(wish, proved_at=None, revision=0),
             EventType.PASSCODE_MISSING,
             priority,
+            revision=wish.revision,
         )
 
     async def _remove(
@@ -150,7 +153,10 @@ class Reproof:
         wish: WantedPasscode,
         event_type: EventType | None,
         priority: int = 0,
+        *,
+        revision: int = 0,
     ) -> None:
+        """Make a job, unless somebody has asked for something else since ``revision``."""
         verb, params = request_for(wish)
 
         def say(job: Job) -> list[Publication]:
@@ -168,19 +174,26 @@ class Reproof:
                 )
             return said
 
-        await self._journal.accept(
-            NewJob(
-                source=SOURCE,
-                request_id=request_id,
-                verb=verb,
-                lock=wish.lock,
-                params=params,
-                priority=priority,
-                deadline_at=wish.valid_until if wish.is_wanted else None,
-            ),
-            wanted=(wish,),
-            outbox=say,
+        new = NewJob(
+            source=SOURCE,
+            request_id=request_id,
+            verb=verb,
+            lock=wish.lock,
+            params=params,
+            priority=priority,
+            deadline_at=wish.valid_until if wish.is_wanted else None,
         )
+        try:
+            await self._journal.accept(
+                new,
+                # What is not there is not proved, whatever becomes of this job.
+                kept=(replace(wish, revision=revision),) if revision else (),
+                wanted=(wish,),
+                premise=Premise(lock=wish.lock, digits=wish.digits, revision=revision),
+                outbox=say,
+            )
+        except JobRejected:
+            log.info("wanted_otherwise_meanwhile", lock=wish.lock, owner=wish.owner)
 
 
 def _unwanted(

@@ -56,6 +56,12 @@ def insert(
     connection.execute(f"{verb} INTO {table} ({columns}) VALUES ({marks})", row)
 
 
+def one(connection: sqlite3.Connection, sql: str, *values: object) -> sqlite3.Row | None:
+    """Return the first row, if there is one."""
+    row: sqlite3.Row | None = connection.execute(sql, values).fetchone()
+    return row
+
+
 def publication_row(publication: Publication) -> dict[str, Any]:
     """Columns of the outbox, but for the time."""
     return {
@@ -88,6 +94,23 @@ def former_of(row: sqlite3.Row) -> FormerPasscode:
         owner=row["owner"],
         is_removed=bool(row["is_removed"]),
     )
+
+
+def refusal_row(
+    new: NewJob, fingerprint: bytes, failure: JobFailure, since: datetime
+) -> dict[str, Any]:
+    """Columns of a refused request: nothing of what it asked for."""
+    return {
+        "request_id": new.request_id,
+        "fingerprint": fingerprint,
+        "error": msgspec.json.encode(failure).decode(),
+        "since": to_micros(since),
+    }
+
+
+def failure_of(row: sqlite3.Row) -> JobFailure:
+    """Read why a request was refused."""
+    return _decode_failure(row["error"])
 
 
 def transition_of(row: sqlite3.Row) -> Transition:

@@ -111,6 +111,35 @@ MIGRATIONS: tuple[str, ...] = (
         sealed_value BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    -- Wishes that a later one replaced before its job has ended: they count again if it fails.
+    CREATE TABLE overtaken (
+        revision INTEGER PRIMARY KEY,       -- the one it had in `wanted`
+        lock TEXT NOT NULL,
+        digits_hash BLOB NOT NULL,
+        sealed_digits BLOB NOT NULL,
+        kind TEXT NOT NULL,
+        valid_from INTEGER,
+        valid_until INTEGER,
+        cycle INTEGER,
+        label TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        job_id TEXT REFERENCES jobs (id),
+        is_wanted INTEGER NOT NULL,
+        proved_at INTEGER,
+        is_held INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX overtaken_by_place ON overtaken (lock, digits_hash);
+
+    -- Requests that were refused: one that is delivered again must not be accepted later.
+    CREATE TABLE refusals (
+        request_id TEXT PRIMARY KEY,
+        fingerprint BLOB NOT NULL,
+        error TEXT NOT NULL,                -- JSON
+        since INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

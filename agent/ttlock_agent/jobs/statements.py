@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
 
 from ttlock_agent.errors import NoSuchJob
-from ttlock_agent.jobs.model import (
-    OPEN_STATES,
-    Job,
-    JobState,
-    Move,
-    NewJob,
-    WantedPasscode,
-    accepted_job,
-    moved,
-)
+from ttlock_agent.jobs.model import Job, Move, NewJob, accepted_job, moved
 from ttlock_agent.jobs.parts import Family, last_moves
-from ttlock_agent.jobs.rows import SealedRows, insert, publication_row, to_micros
+from ttlock_agent.jobs.rows import SealedRows, insert, one, publication_row, to_micros
+from ttlock_agent.jobs.wishes import Wishes
 from ttlock_agent.publication import Publication
-
-_SETTLES_WISH: Final = frozenset(
-    {JobState.PROVED, JobState.FAILED, JobState.EXPIRED, JobState.CANCELLED}
-)
-"""What was said not to be done must not be done later. An unknown outcome settles nothing."""
-_OPEN_LIST: Final = ", ".join(f"'{state}'" for state in sorted(OPEN_STATES))
 
 
 class Statements:
     """Those that write sealed rows."""
 
-    def __init__(self, rows: SealedRows) -> None:
+    def __init__(self, rows: SealedRows, wishes: Wishes) -> None:
         self._rows = rows
+        self._wishes = wishes
 
     def insert_job(self, connection: sqlite3.Connection, job: Job, fingerprint: bytes) -> None:
         """Write a job for the first time."""
@@ -68,7 +54,7 @@ class Statements:
             self._rows.step_row(job) | {"id": job.id, "is_final": job.is_final},
         )
         _log_transition(connection, job)
-        self._conclude_wish(connection, job, now)
+        self._wishes.conclude(connection, job, now)
         return job
 
     def accept_family(
@@ -92,7 +78,7 @@ class Statements:
             )
             accepted = accepted_job(new, part_id, now, parent_id=job.id)
             self.insert_job(connection, accepted, self._rows.fingerprint(new))
-            self.put_wanted(connection, [replace(part.wish, job_id=part_id)], now)
+            self._wishes.put(connection, [replace(part.wish, job_id=part_id)], now)
         for move in family.first_moves(family.result(part_ids)):
             job = self.move_job(connection, job.id, move, now)
         return job
@@ -113,90 +99,6 @@ class Statements:
             if parent.is_final:
                 ended.append(parent)
         return ended
-
-    def _conclude_wish(self, connection: sqlite3.Connection, job: Job, now: datetime) -> None:
-        """Let the wish of a job end as the job did; one that somebody replaced is left alone.
-
-        A wish that failed is dropped, unless the lock holds the digits from before: then whose they
-        are must not be forgotten.
-        """
-        if job.state not in _SETTLES_WISH:
-            return
-        sql = "SELECT * FROM wanted WHERE lock = ? AND job_id = ?"
-        for row in connection.execute(sql, [job.lock, job.id]).fetchall():
-            wish = self._rows.wanted_of(row)
-            if job.state is JobState.PROVED and wish.is_wanted:
-                self.put_wanted(connection, [replace(wish, proved_at=now, is_held=True)], now)
-            elif job.state is JobState.PROVED:
-                self._retire(connection, wish, now)
-            elif not wish.is_held:
-                self.drop_wanted(connection, wish)
-
-    def retire_over(self, connection: sqlite3.Connection, now: datetime) -> int:
-        """Forget the digits of passcodes whose validity has ended; return how many those were."""
-        sql = (
-            "SELECT wanted.* FROM wanted "  # noqa: S608 - our own state names
-            "LEFT JOIN jobs ON jobs.id = wanted.job_id "
-            "WHERE wanted.valid_until <= ? "
-            f"AND coalesce(jobs.state, '') NOT IN ({_OPEN_LIST})"
-        )
-        over = [self._rows.wanted_of(row) for row in connection.execute(sql, [to_micros(now)])]
-        for wish in over:
-            self._retire(connection, wish, now)
-        return len(over)
-
-    def _retire(self, connection: sqlite3.Connection, wish: WantedPasscode, now: datetime) -> None:
-        """Keep no more of a wish than it takes to recognise its passcode in a lock."""
-        if wish.is_held or not wish.is_wanted:
-            row = self._rows.former_row(wish, now)
-            insert(connection, "former", row, or_replace=True)
-        self.drop_wanted(connection, wish)
-
-    def put_wanted(
-        self, connection: sqlite3.Connection, entries: Iterable[WantedPasscode], now: datetime
-    ) -> int:
-        """Write the wishes nobody overtook; return how many."""
-        written = 0
-        for entry in entries:
-            if self._is_current(connection, entry):
-                row = self._rows.wanted_row(entry, now)
-                row["is_held"] = entry.is_held or self._is_held(connection, row)
-                # Replacing gives a new revision, for it is the table's AUTOINCREMENT key.
-                insert(connection, "wanted", row, or_replace=True)
-                if entry.is_wanted:
-                    connection.execute(
-                        "DELETE FROM former WHERE lock = :lock AND digits_hash = :digits_hash", row
-                    )
-                written += 1
-        return written
-
-    @staticmethod
-    def _is_held(connection: sqlite3.Connection, row: Mapping[str, Any]) -> bool:
-        sql = "SELECT is_held FROM wanted WHERE lock = ? AND digits_hash = ?"
-        present = one(connection, sql, row["lock"], row["digits_hash"])
-        return present is not None and bool(present["is_held"])
-
-    def drop_wanted(self, connection: sqlite3.Connection, entry: WantedPasscode) -> int:
-        """Delete a wish unless somebody overtook it; return how many that were."""
-        if not self._is_current(connection, entry):
-            return 0
-        return connection.execute(
-            "DELETE FROM wanted WHERE lock = ? AND digits_hash = ?",
-            [entry.lock, self._rows.digits_hash(entry.lock, entry.digits)],
-        ).rowcount
-
-    def _is_current(self, connection: sqlite3.Connection, entry: WantedPasscode) -> bool:
-        if entry.revision == 0:
-            return True
-        sql = "SELECT 1 FROM wanted WHERE lock = ? AND digits_hash = ? AND revision = ?"
-        digits_hash = self._rows.digits_hash(entry.lock, entry.digits)
-        return one(connection, sql, entry.lock, digits_hash, entry.revision) is not None
-
-
-def one(connection: sqlite3.Connection, sql: str, *values: object) -> sqlite3.Row | None:
-    """Return the first row, if there is one."""
-    row: sqlite3.Row | None = connection.execute(sql, values).fetchone()
-    return row
 
 
 def _log_transition(connection: sqlite3.Connection, job: Job) -> None:

@@ -25,10 +25,12 @@ from ttlock_agent.jobs.model import (
     Accepted,
     FormerPasscode,
     Job,
+    JobFailure,
     JobState,
     Move,
     NewJob,
     OutboxEntry,
+    Premise,
     Transition,
     WantedPasscode,
     accepted_job,
@@ -36,13 +38,17 @@ from ttlock_agent.jobs.model import (
 from ttlock_agent.jobs.notes import Notes
 from ttlock_agent.jobs.parts import Family
 from ttlock_agent.jobs.rows import (
+    failure_of,
     former_of,
     from_micros,
+    one,
     publication_of,
+    refusal_row,
     to_micros,
     transition_of,
 )
-from ttlock_agent.jobs.statements import Statements, one, post
+from ttlock_agent.jobs.statements import Statements, post
+from ttlock_agent.jobs.wishes import Wishes
 from ttlock_agent.publication import Publication
 from ttlock_agent.vault import Vault
 
@@ -88,7 +94,8 @@ class Journal(Notes):
         on_change: Callable[[], None],
     ) -> None:
         super().__init__(database, vault, on_change)
-        self._statements = Statements(self._rows)
+        self._wishes = Wishes(self._rows)
+        self._statements = Statements(self._rows, self._wishes)
         self._clock = clock
         self._new_id = new_id
         self.first_number = 1
@@ -152,14 +159,15 @@ class Journal(Notes):
         wanted: Sequence[WantedPasscode] = (),
         kept: Sequence[WantedPasscode] = (),
         family: Family | None = None,
+        premise: Premise | None = None,
         outbox: Outbox = no_publications,
     ) -> Accepted:
         """Make a job of a request, or find the one it made before.
 
-        For a new job only, ``wanted`` is written with its id, ``kept`` with the id it has, and
-        ``family`` becomes further jobs. ``outbox`` is asked in both cases, so that a repeat is
-        answered again, and where the repeat wants it. Raises ``JobRejected`` (conflict) if the id
-        was used for another request.
+        For a new job only, ``kept`` is written with the job it has, ``wanted`` with the id of this
+        one, and ``family`` becomes further jobs. ``outbox`` is asked in both cases, so that a
+        repeat is answered again, and where the repeat wants it. Raises ``JobRejected`` (conflict)
+        if the id was used for another request, or ``premise`` does not hold any more.
         """
         fingerprint = self._rows.fingerprint(new)
         now = self._clock.now()
@@ -167,10 +175,11 @@ class Journal(Notes):
         def change(connection: sqlite3.Connection) -> Accepted:
             row = one(connection, "SELECT * FROM jobs WHERE request_id = ?", new.request_id)
             if row is None:
+                self._refuse_unless_true(connection, premise)
                 job = accepted_job(new, self._new_id(), now)
                 self._statements.insert_job(connection, job, fingerprint)
                 owned = [replace(entry, job_id=job.id) for entry in wanted]
-                self._statements.put_wanted(connection, [*owned, *kept], now)
+                self._wishes.put(connection, [*kept, *owned], now)
                 if family is not None:
                     ids = [self._new_id() for _ in family.parts]
                     job = self._statements.accept_family(connection, job, family, ids, now)
@@ -180,17 +189,41 @@ class Journal(Notes):
                     job = replace(job, reply_to=new.reply_to)
                     self._statements.redirect_job(connection, job)
             else:
-                raise JobRejected(
-                    f"The request id {new.request_id!r} was used before, with other content.",
-                    reason=Rejection.CONFLICT,
-                    hint="Give every new request an id of its own.",
-                )
+                raise _used_before(new)
             post(connection, outbox(job), now)
             return Accepted(job=job, is_new=row is None)
 
         accepted = await self._database.write(change)
         self._on_change()
         return accepted
+
+    def _refuse_unless_true(self, connection: sqlite3.Connection, premise: Premise | None) -> None:
+        if premise is None:
+            return
+        if self._wishes.revision(connection, premise.lock, premise.digits) != premise.revision:
+            raise JobRejected(
+                "Somebody else has asked for something about this passcode meanwhile.",
+                reason=Rejection.CONFLICT,
+                hint="Look again at what is wanted.",
+            )
+
+    async def refuse(self, new: NewJob, failure: JobFailure) -> None:
+        """Keep that a request was refused, so that it is not accepted when it comes again."""
+        row = refusal_row(new, self._rows.fingerprint(new), failure, self._clock.now())
+        await self._replace("refusals", row)
+
+    async def refusal(self, new: NewJob) -> JobFailure | None:
+        """Return how this very request was refused before.
+
+        Raises ``JobRejected`` (conflict) if another one of its id was.
+        """
+        sql = "SELECT * FROM refusals WHERE request_id = ?"
+        row = await self._database.read(lambda c: one(c, sql, new.request_id))
+        if row is None:
+            return None
+        if not hmac.compare_digest(row["fingerprint"], self._rows.fingerprint(new)):
+            raise _used_before(new)
+        return failure_of(row)
 
     async def move(
         self,
@@ -250,13 +283,6 @@ class Journal(Notes):
         """Return the jobs that are parts of another, in their order."""
         return await self._read_jobs("WHERE parent_id = ? ORDER BY seq", [job_id])
 
-    async def interrupted(self) -> list[Job]:
-        """Return the jobs that were ``working`` when the agent died; ask right after opening.
-
-        ``model.after_interruption`` says where each of them goes.
-        """
-        return await self._read_jobs("WHERE state = 'working' ORDER BY seq", ())
-
     async def recent(
         self, limit: int, *, lock: str | None = None, is_open_only: bool = False
     ) -> list[Job]:
@@ -291,29 +317,13 @@ class Journal(Notes):
         sql = "SELECT * FROM wanted WHERE lock = ? ORDER BY revision"
         return await self._read_all(sql, [lock], self._rows.wanted_of)
 
-    async def put_wanted(self, entries: Sequence[WantedPasscode]) -> int:
-        """Write wishes, replacing those for the same digits; return how many were written.
-
-        An entry whose ``revision`` is no longer the present one is left out.
-        """
-        now = self._clock.now()
-        return await self._database.write(lambda c: self._statements.put_wanted(c, entries, now))
-
-    async def forget_wanted(self, entries: Sequence[WantedPasscode]) -> int:
-        """Drop wishes, by the same rule of revisions; return how many were dropped."""
-
-        def change(connection: sqlite3.Connection) -> int:
-            return sum(self._statements.drop_wanted(connection, entry) for entry in entries)
-
-        return await self._database.write(change)
-
     async def retire_over(self) -> int:
         """Forget the digits of passcodes whose validity has ended; return how many those were.
 
         A passcode with an open job is left for later. :meth:`sweep` wipes what remains of them.
         """
         now = self._clock.now()
-        return await self._database.write(lambda c: self._statements.retire_over(c, now))
+        return await self._database.write(lambda c: self._wishes.retire_over(c, now))
 
     async def former(self, lock: str, digits: Iterable[str]) -> dict[str, FormerPasscode]:
         """Return which of these passcodes of a lock are known from before, by their digits."""
@@ -367,10 +377,12 @@ class Journal(Notes):
     async def prune(self, before: datetime) -> int:
         """Drop the audit trail of jobs that were final ``before``; return the lines dropped.
 
-        The jobs stay: a request repeated years later must still get its one answer.
+        The jobs stay: a request repeated years later must still get its one answer. Refusals from
+        ``before`` go, too: no broker delivers what is so old.
         """
 
         def change(connection: sqlite3.Connection) -> int:
+            connection.execute("DELETE FROM refusals WHERE since < ?", [to_micros(before)])
             return connection.execute(
                 "DELETE FROM transitions WHERE job_id IN "  # noqa: S608 - our own state names
                 f"(SELECT id FROM jobs WHERE state IN ({_FINAL_LIST}) AND updated_at < ?)",
@@ -388,6 +400,14 @@ class Journal(Notes):
     async def _read_job(self, column: str, value: str) -> Job | None:
         jobs = await self._read_jobs(f"WHERE {column} = ?", [value])
         return jobs[0] if jobs else None
+
+
+def _used_before(new: NewJob) -> JobRejected:
+    return JobRejected(
+        f"The request id {new.request_id!r} was used before, with other content.",
+        reason=Rejection.CONFLICT,
+        hint="Give every new request an id of its own.",
+    )
 
 
 def _entry_of(row: sqlite3.Row) -> OutboxEntry:

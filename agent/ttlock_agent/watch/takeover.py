@@ -11,7 +11,7 @@ import structlog
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import JobRejected
 from ttlock_agent.jobs.intake import Intake
-from ttlock_agent.jobs.model import Job, JobState, WantedPasscode
+from ttlock_agent.jobs.model import Job, JobState, Premise, WantedPasscode
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.sync import is_over
 from ttlock_agent.requests import (
@@ -66,7 +66,10 @@ class Takeover:
             job = await self._journal.job_by_request(request_id)
             if job is None:
                 priority = Priority.GUEST_AT_THE_DOOR if is_guest else Priority.NORMAL
-                job = await self._ask_for(lock, claim, request_id, priority)
+                premise = Premise(
+                    lock=lock, digits=claim.digits, revision=0 if wish is None else wish.revision
+                )
+                job = await self._ask_for(lock, claim, request_id, priority, premise)
             if job is None or not (
                 job.state in _ASK_AGAIN or await self._is_overtaken(job, wish, removal)
             ):
@@ -133,7 +136,8 @@ class Takeover:
         # The revision is new with each write, so that a passcode may come and go more than once.
         request_id = f"cloud-gone-{lock}-{wish.revision}"
         removal = PasscodeDelete(id=request_id, lock=lock, passcode=Passcode(wish.digits))
-        job = await self._ask(ParsedRequest(request_id, "passcode.delete", removal))
+        premise = Premise(lock=lock, digits=wish.digits, revision=wish.revision)
+        job = await self._ask(ParsedRequest(request_id, "passcode.delete", removal), premise)
         if job is not None:
             book.put_removal(self._journal.mark(lock, wish.digits), job.number)
 
@@ -156,21 +160,21 @@ class Takeover:
         return other is not None and other.source == SOURCE
 
     async def _ask_for(
-        self, lock: str, claim: Claim, request_id: str, priority: Priority
+        self, lock: str, claim: Claim, request_id: str, priority: Priority, premise: Premise
     ) -> Job | None:
         try:
             request = request_for(request_id, lock, claim, priority=priority)
         except BadValue as bad:
             self._on_refusal(request_id, bad.message)
             return None
-        return await self._ask(request)
+        return await self._ask(request, premise)
 
-    async def _ask(self, request: ParsedRequest) -> Job | None:
+    async def _ask(self, request: ParsedRequest, premise: Premise | None = None) -> Job | None:
         known = await self._journal.job_by_request(request.id)
         if known is not None:
             return known
         try:
-            await self._intake.take(request, source=SOURCE)
+            await self._intake.take(request, source=SOURCE, premise=premise)
         except JobRejected as error:
             self._on_refusal(request.id, error.message)
             return None
