@@ -129,6 +129,26 @@ def test_a_retained_request_is_refused_when_it_is_replayed() -> None:
         assert sum(site.status()["jobs"].values()) == 0
 
 
+def test_a_request_that_was_taken_is_not_refused_when_the_broker_replays_it() -> None:
+    """What a caller retains by mistake runs once, by its id, and has one answer."""
+    if BrokerKind.AMQTT not in available_kinds():
+        pytest.skip("amqtt is not installed")
+    with empty_site(broker=BrokerKind.AMQTT) as site:
+        site.broker.start()
+        site.start_lock()
+        site.furnish()
+        site.start_agent()
+        caller = site.caller(protocol=MQTTProtocolVersion.MQTTv311)
+        caller.publish("passcode.add", add(id="kept", passcode="725246"), retain=True)
+        first = caller.answer("passcode.add", "kept")
+        assert first["result"] == "proved"
+        heard = len(caller.heard)
+        site.stop_agent()
+        site.start_agent()
+        assert caller.answer("passcode.add", "kept", after=heard) == first
+        assert sum(site.status()["jobs"].values()) == 1
+
+
 def test_the_daemon_is_still_up(site: Site, caller: Caller) -> None:
     caller.ask("clock.read", "last")
     assert caller.answer("clock.read", "last")["result"] == "done"

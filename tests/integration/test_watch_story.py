@@ -6,6 +6,7 @@ The gateway is the fake cloud's, and what it delivers really goes into the virtu
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,8 @@ from agent_rig import LOCK
 from ttlock_agent.cloud.client import Via
 from ttlock_agent.fakes.cloud_admin import GatewayChange
 from ttlock_agent.fakes.cloud_state import Fault, FaultKind
-from ttlock_agent.jobs.model import JobState
+from ttlock_agent.jobs.model import Job, JobState
+from ttlock_agent.requests import ParsedRequest, Passcode, PasscodeAdd
 from ttlock_agent.watch.cloud_eye import CONFIRM_AFTER_S
 from ttlock_protocol.messages.passcodes import AddPasscode, DeletePasscode
 from watch_rig import (
@@ -236,6 +238,46 @@ async def test_an_entry_that_comes_back_is_delivered_again(scene: Scene) -> None
     scene.world.locks[0].listed.append(entry)
     await later(scene)
     await later(scene)
+    assert scene.rig.door.digits == ["482913", "771204"]
+
+
+class Meanwhile:
+    """Has somebody else ask for passcodes in the moment before the watch asks for its job."""
+
+    def __init__(self, scene: Scene, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+        self.job: Job | None = None
+        rig, real = scene.rig, scene.rig.intake.take
+
+        async def take(request: ParsedRequest, *, source: str, **more: Any) -> Job:
+            if source == "takeover" and request.verb == verb and self.job is None:
+                self.job = await real(_booking(), source="mqtt")
+            return await real(request, source=source, **more)
+
+        monkeypatch.setattr(rig.intake, "take", take)
+
+
+def _booking() -> ParsedRequest:
+    params = PasscodeAdd(lock=LOCK, passcode=Passcode("771204"), owner="pms", label="booking")
+    return ParsedRequest("booking", "passcode.add", params)
+
+
+@pytest.mark.parametrize("verb", ["passcode.add", "passcode.delete"])
+async def test_what_somebody_else_wants_at_that_very_moment_is_left_to_him(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    await scene.book("482913")
+    entry = scene.enter("771204")
+    if verb == "passcode.delete":
+        await later(scene)
+        scene.world.locks[0].listed.remove(entry)
+        await later(scene)
+    meanwhile = Meanwhile(scene, monkeypatch, verb)
+    await later(scene)
+    await later(scene)
+    assert meanwhile.job is not None
+    assert (await scene.rig.final(meanwhile.job)).state is JobState.PROVED
+    (wish,) = [each for each in await scene.rig.journal.wanted(LOCK) if each.digits == "771204"]
+    assert (wish.owner, wish.label, wish.valid_until) == ("pms", "booking", None)
     assert scene.rig.door.digits == ["482913", "771204"]
 
 

@@ -63,6 +63,28 @@ async def test_who_asks_again_too_late_still_gets_the_answer(rig: Rig) -> None:
     assert await refusal(rig, "passcode.add", passcode="482913", **params) is Rejection.EXPIRED
 
 
+async def test_who_was_told_no_does_not_find_it_done_when_it_is_delivered_again(rig: Rig) -> None:
+    """The acknowledgement got lost, and meanwhile the reason for the refusal is gone."""
+    rig.door.is_in_range = True
+    await rig.final(await rig.add("482913"))
+    assert await refusal(rig, "passcode.add", id="a", passcode="4829") is Rejection.PREFIX_COLLISION
+    await rig.final(await rig.delete("482913"))
+    assert await refusal(rig, "passcode.add", id="a", passcode="4829") is Rejection.PREFIX_COLLISION
+    assert (await rig.final(await rig.add("771204", id="a"))).state is JobState.PROVED
+    assert await refusal(rig, "passcode.add", id="a", passcode="4829") is Rejection.CONFLICT
+    assert (await rig.final(await rig.add("4829", id="b"))).state is JobState.PROVED
+
+
+async def test_what_the_agent_itself_asks_for_may_do_better_the_next_time(rig: Rig) -> None:
+    await rig.add("482913")
+    for source in ("takeover", "daylight"):
+        with pytest.raises(JobRejected):
+            await rig.add("4829", id=source, source=source)
+    await rig.ask("job.cancel", job="r-passcode.add-482913")
+    for source in ("takeover", "daylight"):
+        assert (await rig.add("4829", id=source, source=source)).state is JobState.ACCEPTED
+
+
 async def test_a_lock_without_keys_takes_no_new_jobs(rig: Rig) -> None:
     job = await rig.add("482913", id="a")
     rig.intake._profiles.clear()  # type: ignore[attr-defined]

@@ -530,15 +530,16 @@ async def test_the_wish_of_a_later_job_outlives_the_earlier_one(
 # Refusals.
 
 
-async def test_a_refused_request_is_known_and_no_other_takes_its_id(
+async def test_a_refused_request_is_known_and_no_other_of_its_id(
     journal: Journal, clock: TestClock
 ) -> None:
+    other = replace(FAILURE, code="y")
     assert await journal.refusal(request("a")) is None
     await journal.refuse(request("a"), FAILURE)
+    await journal.refuse(request("a", params=b"else"), other)
     assert await journal.refusal(request("a")) == FAILURE
-    with pytest.raises(JobRejected) as caught:
-        await journal.refusal(request("a", params=b"other"))
-    assert caught.value.reason is Rejection.CONFLICT
+    assert await journal.refusal(request("a", params=b"else")) == other
+    assert await journal.refusal(request("a", params=b"corrected")) is None
     await clock.sleep(1)
     await journal.prune(START)
     assert await journal.refusal(request("a")) == FAILURE

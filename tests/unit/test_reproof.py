@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from agent_rig import LOCK, ZONE, Door, Rig, minute, rig_at
-from ttlock_agent.jobs.model import FormerPasscode, JobState, PasscodeKind, WantedPasscode
+from ttlock_agent.jobs.model import (
+    Accepted,
+    FormerPasscode,
+    Job,
+    JobState,
+    NewJob,
+    PasscodeKind,
+    WantedPasscode,
+)
 from ttlock_agent.jobs.reconcile import review
 from ttlock_protocol.messages.auth import PERMANENT_FROM
 from ttlock_protocol.messages.pages import Unreadable
@@ -102,6 +110,55 @@ async def test_a_listing_made_for_a_job_is_compared_as_well(rig: Rig) -> None:
     await rig.final(await rig.add("771204"))
     await rig.visits(2)
     assert sorted(rig.door.digits) == ["482913", "771204"]
+
+
+class Meanwhile:
+    """Asks for something in the moment between a decision and the job that follows from it."""
+
+    def __init__(self, rig: Rig, monkeypatch: pytest.MonkeyPatch, verb: str, digits: str) -> None:
+        self.job: Job | None = None
+        real = rig.journal.accept
+
+        async def accept(new: NewJob, **more: Any) -> Accepted:
+            if new.source == "reproof" and self.job is None:
+                self.job = await rig.ask(verb, id="meanwhile", passcode=digits)
+            return await real(new, **more)
+
+        monkeypatch.setattr(rig.journal, "accept", accept)
+
+
+async def test_what_is_deleted_at_that_very_moment_is_not_put_back(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.final(await rig.add("482913"))
+    await rig.final(await rig.add("771204"))
+    take_away(rig.door, "482913")
+    meanwhile = Meanwhile(rig, monkeypatch, "passcode.delete", "482913")
+    await rig.clock.advance(3600)
+    await visited(rig, 3)
+    assert meanwhile.job is not None
+    assert (await rig.final(meanwhile.job)).state is JobState.PROVED
+    assert rig.door.digits == ["771204"]
+    assert await rig.journal.open_jobs() == []
+
+
+@pytest.mark.parametrize("removes_unknown", [False, True])
+async def test_what_is_wanted_at_that_very_moment_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removes_unknown: bool
+) -> None:
+    async with rig_at(tmp_path, removes_unknown=removes_unknown) as rig:
+        await rig.final(await rig.add("771204"))
+        if not removes_unknown:  # else it is a stranger's
+            await rig.final(await rig.add("482913"))
+            await rig.final(await rig.delete("482913"))
+        put_in(rig.door, stored("482913"))
+        meanwhile = Meanwhile(rig, monkeypatch, "passcode.add", "482913")
+        await rig.clock.advance(3600)
+        await visited(rig, 2 if removes_unknown else 4)
+        assert meanwhile.job is not None
+        assert (await rig.final(meanwhile.job)).state is JobState.PROVED
+        assert sorted(rig.door.digits) == ["482913", "771204"]
+        assert await rig.journal.open_jobs() == []
 
 
 async def test_it_may_go_missing_again_and_again(rig: Rig) -> None:

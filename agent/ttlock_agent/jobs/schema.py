@@ -134,10 +134,11 @@ MIGRATIONS: tuple[str, ...] = (
 
     -- Requests that were refused: one that is delivered again must not be accepted later.
     CREATE TABLE refusals (
-        request_id TEXT PRIMARY KEY,
+        request_id TEXT NOT NULL,
         fingerprint BLOB NOT NULL,
         error TEXT NOT NULL,                -- JSON
-        since INTEGER NOT NULL
+        since INTEGER NOT NULL,
+        PRIMARY KEY (request_id, fingerprint)
     ) STRICT, WITHOUT ROWID;
     """,
 )

@@ -189,7 +189,11 @@ class Journal(Notes):
                     job = replace(job, reply_to=new.reply_to)
                     self._statements.redirect_job(connection, job)
             else:
-                raise _used_before(new)
+                raise JobRejected(
+                    f"The request id {new.request_id!r} was used before, with other content.",
+                    reason=Rejection.CONFLICT,
+                    hint="Give every new request an id of its own.",
+                )
             post(connection, outbox(job), now)
             return Accepted(job=job, is_new=row is None)
 
@@ -213,17 +217,11 @@ class Journal(Notes):
         await self._replace("refusals", row)
 
     async def refusal(self, new: NewJob) -> JobFailure | None:
-        """Return how this very request was refused before.
-
-        Raises ``JobRejected`` (conflict) if another one of its id was.
-        """
-        sql = "SELECT * FROM refusals WHERE request_id = ?"
-        row = await self._database.read(lambda c: one(c, sql, new.request_id))
-        if row is None:
-            return None
-        if not hmac.compare_digest(row["fingerprint"], self._rows.fingerprint(new)):
-            raise _used_before(new)
-        return failure_of(row)
+        """Return how this very request was refused before; another one may have had its id."""
+        sql = "SELECT * FROM refusals WHERE request_id = ? AND fingerprint = ?"
+        values = [new.request_id, self._rows.fingerprint(new)]
+        row = await self._database.read(lambda c: one(c, sql, *values))
+        return None if row is None else failure_of(row)
 
     async def move(
         self,
@@ -400,14 +398,6 @@ class Journal(Notes):
     async def _read_job(self, column: str, value: str) -> Job | None:
         jobs = await self._read_jobs(f"WHERE {column} = ?", [value])
         return jobs[0] if jobs else None
-
-
-def _used_before(new: NewJob) -> JobRejected:
-    return JobRejected(
-        f"The request id {new.request_id!r} was used before, with other content.",
-        reason=Rejection.CONFLICT,
-        hint="Give every new request an id of its own.",
-    )
 
 
 def _entry_of(row: sqlite3.Row) -> OutboxEntry:
