@@ -527,6 +527,18 @@ async def test_the_wish_of_a_later_job_outlives_the_earlier_one(
     assert (kept.label, kept.job_id, kept.proved_at) == ("new", later.id, None)
 
 
+async def test_a_wish_that_was_overtaken_is_not_forgotten(journal: Journal) -> None:
+    await want(journal, "a", label="before")
+    await want(journal, "b", label="seen")
+    (seen,) = await journal.wanted("front-door")
+    await want(journal, "c", label="asked for meanwhile")
+    await journal.forget_wanted([seen])
+    (present,) = await journal.wanted("front-door")
+    assert present.label == "asked for meanwhile"
+    await journal.forget_wanted([present])
+    assert (await journal.wanted("front-door"), await overtaken(journal)) == ([], 0)
+
+
 # Refusals.
 
 

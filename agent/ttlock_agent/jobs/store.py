@@ -315,6 +315,10 @@ class Journal(Notes):
         sql = "SELECT * FROM wanted WHERE lock = ? ORDER BY revision"
         return await self._read_all(sql, [lock], self._rows.wanted_of)
 
+    async def forget_wanted(self, entries: Sequence[WantedPasscode]) -> None:
+        """Drop wishes, but for those whose revision is no longer the present one."""
+        await self._database.write(lambda c: self._wishes.forget(c, entries))
+
     async def retire_over(self) -> int:
         """Forget the digits of passcodes whose validity has ended; return how many those were.
 

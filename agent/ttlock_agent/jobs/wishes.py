@@ -53,6 +53,12 @@ class Wishes:
             if entry.is_wanted:
                 connection.execute(f"DELETE FROM former WHERE {_OF_PLACE}", row)  # noqa: S608
 
+    def forget(self, connection: sqlite3.Connection, entries: Iterable[WantedPasscode]) -> None:
+        """Drop wishes, and what was wanted before them; leave those that somebody overtook."""
+        for entry in entries:
+            if self.revision(connection, entry.lock, entry.digits) == entry.revision:
+                self._drop(connection, entry)
+
     def conclude(self, connection: sqlite3.Connection, job: Job, now: datetime) -> None:
         """Let the wish of a job end as the job did."""
         if job.state not in _SETTLES_WISH:
@@ -132,6 +138,9 @@ class Wishes:
         """Keep no more of a wish than it takes to recognise its passcode in a lock."""
         if wish.is_held or not wish.is_wanted:
             self._keep_former(connection, wish, now)
+        self._drop(connection, wish)
+
+    def _drop(self, connection: sqlite3.Connection, wish: WantedPasscode) -> None:
         place = self._place(wish)
         connection.execute(f"DELETE FROM wanted WHERE {_OF_PLACE}", place)  # noqa: S608
         _drop_overtaken(connection, place)
