@@ -360,3 +360,16 @@ class CloudError(AgentError):
     exit_code = EX_TRY_LATER
     retryable = True
     hint = "The agent goes on without the cloud and tries again later."
+
+
+def exit_code_of(code: str, *, is_retryable: bool) -> int:
+    """Return the exit code for an error that is known by its stable code only.
+
+    Codes that stand in no class are reasons of a lock, or of a refusal.
+    """
+    kinds: list[type[AgentError]] = [AgentError]
+    for kind in kinds:
+        if kind.code == code:
+            return kind.exit_code
+        kinds += kind.__subclasses__()
+    return EX_TRY_LATER if is_retryable else EX_REJECTED

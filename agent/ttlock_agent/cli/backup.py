@@ -14,15 +14,13 @@ from ttlock_agent.backup.desk import CHECK_FILE, EXPORT, TAKE_KEYS
 from ttlock_agent.cli import told
 from ttlock_agent.cli.bench import (
     backup_and_passphrase,
-    finish,
-    json_option,
     key_in,
     passphrase_options,
     read_backup,
     read_passphrase,
-    run_job,
 )
 from ttlock_agent.cli.control import ask_agent, socket_option
+from ttlock_agent.cli.jobs import finish, json_option, run_job
 from ttlock_agent.errors import BackupProblem, BackupUnusable
 
 

@@ -1,14 +1,11 @@
-"""What the commands of the bench share: jobs with progress, passphrases, files and ids."""
+"""What the commands of the bench share: passphrases, files and ids."""
 
 from __future__ import annotations
 
 import base64
-import json
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import click
@@ -17,37 +14,10 @@ import msgspec
 from ttlock_agent.backup.desk import IMPORT
 from ttlock_agent.backup.file import MAX_FILE_BYTES, PassphraseWrapped, unpack
 from ttlock_agent.cli.control import ask_agent
-from ttlock_agent.errors import (
-    EX_OK,
-    EX_REJECTED,
-    EX_TRY_LATER,
-    BackupProblem,
-    BackupUnusable,
-)
+from ttlock_agent.errors import BackupProblem, BackupUnusable
 from ttlock_agent.validation import Id
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-QUIET_S: Final = 2.0
-"""What takes no longer needs no account of how it goes."""
-_DOING: Final = {
-    "features": "reading what the lock can do",
-    "log": "reading the log",
-    "sealing": "sealing the backup",
-    "connecting": "connecting to the lock",
-    "keys": "showing the lock its keys",
-    "device": "reading what the lock is",
-    "repairing": "repairing, jobs left",
-    "enrolling": "becoming the administrator",
-    "proving": "asking the lock whether it is so",
-    "registering": "telling the cloud",
-    "restoring": "putting back",
-}
-
-
-def json_option(command: F) -> F:
-    """Add ``--json``."""
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
 
 
 def passphrase_options(command: F) -> F:
@@ -57,67 +27,6 @@ def passphrase_options(command: F) -> F:
         type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
         help="Take the passphrase from this file's first line, - for standard input.",
     )(command)
-
-
-def run_job(socket: Path, verb: str, request: dict[str, Any]) -> dict[str, Any]:
-    """Ask for a job and wait for its end, telling on standard error how it goes."""
-    teller = _Teller()
-    request = {"id": f"cli-{uuid4().hex}"} | request
-    try:
-        return ask_agent(socket, verb, request, on_progress=teller.on_progress)
-    except KeyboardInterrupt:
-        click.echo(
-            "\nThe agent goes on. Give the same command again to see how it ends, or"
-            " `ttlock-agent status`.",
-            err=True,
-        )
-        sys.exit(EX_TRY_LATER)
-
-
-def finish(
-    body: dict[str, Any], *, as_json: bool, readable: Callable[[dict[str, Any]], str]
-) -> NoReturn:
-    """Print how a job ended and leave with the exit code for that."""
-    has_failed = body.get("status", "done") != "done"
-    if as_json:
-        click.echo(json.dumps(body))
-    elif not has_failed or "holds" in body:
-        # Some failures come with a report of what was done all the same.
-        click.echo(readable(body))
-    if not has_failed:
-        sys.exit(EX_OK)
-    error = body["error"]
-    if not as_json:
-        click.echo(f"ttlock-agent: {error['message']}\n  {error['hint']}", err=True)
-    sys.exit(EX_TRY_LATER if error["retryable"] else EX_REJECTED)
-
-
-class _Teller:
-    """One line for each thing that is being done, once it takes long enough to wonder."""
-
-    def __init__(self) -> None:
-        self._since_s = time.monotonic()
-        self._said = ""
-
-    def on_progress(self, body: dict[str, Any]) -> None:
-        if time.monotonic() - self._since_s < QUIET_S:
-            return
-        line = _progress_line(body)
-        if line and line != self._said:
-            self._said = line
-            click.echo(line, err=True)
-
-
-def _progress_line(body: dict[str, Any]) -> str:
-    step = body.get("step")
-    if step is None:
-        sentence: str = body.get("waiting", {}).get("sentence", "")
-        return sentence
-    doing = step["doing"]
-    words = _DOING.get(doing, f"reading {doing.replace('_', ' ')}")
-    if "total" in step:
-        return f"{words}: {step['count']} of {step['total']}"
-    return f"{words}: {step['count']}" if step["count"] else words
 
 
 def read_passphrase(file: Path | None, *, is_new: bool = False) -> str:

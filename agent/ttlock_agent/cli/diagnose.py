@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 import click
 
-from ttlock_agent.cli.bench import finish, json_option, run_job
 from ttlock_agent.cli.control import socket_option
+from ttlock_agent.cli.jobs import finish, json_option, run_job
 from ttlock_agent.errors import EX_OK, EX_REJECTED
 
 VERB = "lock.diagnose"

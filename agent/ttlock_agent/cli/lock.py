@@ -8,15 +8,9 @@ from typing import Any
 import click
 
 from ttlock_agent.cli import told
-from ttlock_agent.cli.bench import (
-    backup_and_passphrase,
-    finish,
-    first_line,
-    json_option,
-    passphrase_options,
-    run_job,
-)
+from ttlock_agent.cli.bench import backup_and_passphrase, first_line, passphrase_options
 from ttlock_agent.cli.control import socket_option
+from ttlock_agent.cli.jobs import finish, json_option, run_job
 
 _WARNING = """\
 Enrolling makes this agent the only one that can speak to the lock: the vendor's app and the gateway

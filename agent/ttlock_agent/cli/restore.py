@@ -7,14 +7,9 @@ from pathlib import Path
 import click
 
 from ttlock_agent.cli import told
-from ttlock_agent.cli.bench import (
-    backup_and_passphrase,
-    finish,
-    json_option,
-    passphrase_options,
-    run_job,
-)
+from ttlock_agent.cli.bench import backup_and_passphrase, passphrase_options
 from ttlock_agent.cli.control import socket_option
+from ttlock_agent.cli.jobs import finish, json_option, run_job
 
 
 @click.command("restore")
