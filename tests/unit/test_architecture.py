@@ -40,6 +40,7 @@ FENCES: dict[str, set[str]] = {
     "diagnose": UPWARDS,
     "control": {"cli", "demo", "app", "service", "jobs", "lock", "link", "mqtt", "watch", "cloud"},
     "config": UPWARDS | {"jobs", "lock", "link", "mqtt", "watch", "cloud", "requests"},
+    "hil": {"cli", "demo", "app", "service", "fakes", "mqtt", "watch", "cloud"},
     "virtual_lock": UPWARDS | {"jobs", "lock", "mqtt", "watch", "cloud", "requests"},
 }
 """Packages of the agent, and what of the agent they must not import."""

@@ -23,6 +23,7 @@ _COMMANDS: Final = MappingProxyType(
         "lock": "lock:lock_command",
         "enrol": "lock:enrol_command",
         "restore": "restore:restore_command",
+        "hil": "hil:hil_command",
         "demo": "demo:demo_command",
         "demo-restore": "demo_restore:demo_restore_command",
         "virtual-lock": "virtual_lock:virtual_lock_command",

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ttlock_protocol.cipher import DEFAULT_KEY, decrypt, encrypt
 from ttlock_protocol.errors import DecodeError, Refusal
-from ttlock_protocol.frame import Frame, FrameDecoder, chunks, encode_frame
+from ttlock_protocol.frame import LINE_END, Frame, FrameDecoder, chunks, encode_frame
 from ttlock_protocol.message import Auth, Opcode, Request, Response, decode_request
 from ttlock_protocol.messages.learning import LearnStatus
 
@@ -30,6 +30,8 @@ _SUCCESS: Final = 1
 _FAILURE: Final = 0
 _MAGIC_BYTES: Final = 2
 _UNCOVERED_BYTES: Final = 2
+_CHECKSUM_AT: Final = -1 - len(LINE_END)
+_OPEN: Final = (Opcode.LOG, Opcode.STATE, Opcode.GET_CLOCK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +130,16 @@ class Connection:
         elif FaultAction.CORRUPT in hits:
             self._on_damaged(frame)
         elif FaultAction.LOSE not in hits:
-            for _ in range(2 if FaultAction.DUPLICATE in hits else 1):
-                self._answer(request, name, now)
+            self._carry_out(request, name, now, hits)
+
+    def _carry_out(
+        self, request: Request[Any], name: str, now: datetime, hits: dict[FaultAction, Fault]
+    ) -> None:
+        before = self._body.memory
+        for _ in range(2 if FaultAction.DUPLICATE in hits else 1):
+            self._answer(request, name, now)
+        if FaultAction.PRETEND in hits:
+            self._body.memory = before
 
     def _read(self, frame: Frame) -> Request[Any] | None:
         """Return the request; ``None`` means silence. Raises ``Refused`` and ``DecodeError``."""
@@ -145,6 +155,7 @@ class Connection:
         )
         if memory.habits.is_header_strict and not is_same_family:
             raise Refused(Refusal.FAILED)
+        self._check_manners(frame)
         data = decrypt(self._key(frame.command), frame.payload) if frame.payload else b""
         try:
             return decode_request(frame.command, data)
@@ -152,6 +163,18 @@ class Connection:
             raise Refused(Refusal.NOT_SUPPORTED) from None
         except DecodeError:
             raise Refused(Refusal.INVALID_PARAMETER) from None
+
+    def _check_manners(self, frame: Frame) -> None:
+        """Refuse what only this lock minds."""
+        habits = self._body.memory.habits
+        if (
+            habits.needs_greeting
+            and not self.standing.has_greeted
+            and frame.command != Opcode.HELLO
+        ):
+            raise Refused(Refusal.FAILED)
+        if habits.needs_padding and not frame.payload:
+            raise DecodeError("a frame without payload")
 
     def _on_damaged(self, frame: Frame) -> None:
         if self._body.memory.habits.answers_damaged:
@@ -175,6 +198,8 @@ class Connection:
         standing = self.standing
         has_admin = self._body.memory.administrator is not None
         if request.auth is Auth.NOTHING:
+            if self._is_closed(request) and not (standing.is_admin and standing.is_proved):
+                raise Refused(Refusal.NO_PERMISSION)
             return
         if request.auth is Auth.SETTING_MODE:
             if has_admin and standing.pairing is None:
@@ -192,6 +217,11 @@ class Connection:
         # Whoever is pairing the lock chose its secrets a moment ago (reference 5.2).
         if not is_allowed and (standing.pairing is None or request.auth is Auth.USER_CHALLENGE):
             raise Refused(Refusal.NO_PERMISSION)
+
+    def _is_closed(self, request: Request[Any]) -> bool:
+        """Whether this lock keeps to its administrator what others tell everybody (D19)."""
+        habits = self._body.memory.habits
+        return habits.log_needs_admin and request.opcode in _OPEN
 
     def _key(self, command: int) -> bytes:
         if command == Opcode.GET_AES_KEY:
@@ -239,13 +269,17 @@ class Connection:
         payload = b""
         if content is not None:
             payload = encrypt(key or self._key(command), bytes((command,)) + content)
-        return encode_frame(
+        memory = self._body.memory
+        frame = encode_frame(
             Frame(
-                version=self._body.memory.version,
+                version=memory.habits.answers_with or memory.version,
                 command=Opcode.GET_AES_KEY if is_key_reply else Opcode.RESPONSE,
                 payload=payload,
             )
         )
+        if not memory.habits.miscounts_checksum:
+            return frame
+        return frame[:_CHECKSUM_AT] + bytes((frame[_CHECKSUM_AT] ^ 0xFF,)) + LINE_END
 
     def _notify(self, frame: bytes, hits: dict[FaultAction, Fault]) -> None:
         if FaultAction.CORRUPT in hits:

@@ -57,6 +57,8 @@ class FaultAction(StrEnum):
     """The answer is ``refusal``; at a request, nothing is carried out."""
     EMPTY = "empty"
     """The answer is the empty frame of a lock with another key; at a request, nothing is done."""
+    PRETEND = "pretend"
+    """The lock says that it was done, and forgets it at once: what only reading back shows."""
 
 
 _ALLOWED: Final = {
@@ -68,10 +70,12 @@ _ALLOWED: Final = {
             FaultAction.CORRUPT,
             FaultAction.REFUSE,
             FaultAction.EMPTY,
+            FaultAction.PRETEND,
         }
     ),
-    FaultPoint.ANSWER: frozenset(FaultAction),
-    FaultPoint.PUSH: frozenset(FaultAction) - {FaultAction.REFUSE, FaultAction.EMPTY},
+    FaultPoint.ANSWER: frozenset(FaultAction) - {FaultAction.PRETEND},
+    FaultPoint.PUSH: frozenset(FaultAction)
+    - {FaultAction.REFUSE, FaultAction.EMPTY, FaultAction.PRETEND},
 }
 
 

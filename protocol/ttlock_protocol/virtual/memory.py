@@ -261,6 +261,12 @@ class Habits:
     ``goes_dormant``: say "dormant" after a minute without radio traffic (1.8).
     ``keeps_used_passcodes``: a used-up one-time passcode stays in the list and is blacklisted.
     ``client_token``: what a client must say to pair this lock (D29).
+    ``miscounts_checksum``: what it says has a checksum that nobody else gets (3.4).
+    ``answers_with``: the header of its answers, where that is not its own (D6).
+    ``needs_padding``: a frame without payload is taken for one under another key (D7).
+    ``log_needs_admin``: log, state and clock are for the administrator (D19).
+    ``needs_greeting``: nothing is taken before a greeting (D20).
+    ``needs_admin_challenge``: the bolt minds an administrator's challenge alone (D21).
     """
 
     is_header_strict: bool = False
@@ -268,6 +274,12 @@ class Habits:
     goes_dormant: bool = True
     keeps_used_passcodes: bool = True
     client_token: bytes = CLIENT_TOKEN
+    miscounts_checksum: bool = False
+    answers_with: Version | None = None
+    needs_padding: bool = False
+    log_needs_admin: bool = False
+    needs_greeting: bool = False
+    needs_admin_challenge: bool = False
 
 
 DEFAULT_FEATURES: Final = (

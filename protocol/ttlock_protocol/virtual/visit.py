@@ -56,6 +56,8 @@ class Standing:
     """Whether a challenge was answered with the unlock key."""
     challenge: int | None = None
     """The latest one of either kind; it stays good until the next."""
+    is_admin_challenge: bool = False
+    has_greeted: bool = False
     user_id: int = 0
     pairing: Pairing | None = None
     learning: Learning | None = None
@@ -81,8 +83,9 @@ class Visit:
         """The battery byte of nearly every answer."""
         return self.body.battery_percent(self.now)
 
-    def new_challenge(self) -> int:
+    def new_challenge(self, *, is_admin: bool) -> int:
         """Return a fresh challenge; the one before it is void."""
+        self.standing.is_admin_challenge = is_admin
         self.standing.challenge = int.from_bytes(self.body.entropy(CHALLENGE_BYTES), "big")
         return self.standing.challenge
 

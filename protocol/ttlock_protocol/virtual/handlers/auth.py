@@ -56,7 +56,7 @@ def check_admin(visit: Visit, request: CheckAdmin) -> AdminChallenge:
         raise Refused(Refusal.EKEYS_WERE_RESET)
     visit.standing.is_admin = True
     visit.standing.user_id = request.user_id
-    return AdminChallenge(challenge=visit.new_challenge())
+    return AdminChallenge(challenge=visit.new_challenge(is_admin=True))
 
 
 @handles(CheckUser)
@@ -72,7 +72,7 @@ def check_user(visit: Visit, request: CheckUser) -> UserChallenge:
         raise Refused(Refusal.EKEY_EXPIRED)
     visit.standing.is_user = True
     visit.standing.user_id = request.user_id
-    return UserChallenge(challenge=visit.new_challenge())
+    return UserChallenge(challenge=visit.new_challenge(is_admin=False))
 
 
 @handles(CheckRandom)

@@ -39,6 +39,7 @@ def get_features(visit: Visit, _: GetFeatures) -> FeatureWords:
 @handles(Unlock)
 def unlock(visit: Visit, request: Unlock) -> Unlocked:
     """Withdraw the bolt."""
+    _check_challenge(visit)
     check_proof(visit, request.proof)
     _require_power(visit)
     visit.body.open_bolt(visit.now)
@@ -56,6 +57,7 @@ def unlock(visit: Visit, request: Unlock) -> Unlocked:
 def lock(visit: Visit, request: Lock) -> Locked:
     """Throw the bolt, where there is a motor to do it."""
     visit.require_feature(Feature.LOCK_BY_COMMAND)
+    _check_challenge(visit)
     check_proof(visit, request.proof)
     _require_power(visit)
     visit.body.close_bolt_by_command(visit.now)
@@ -67,6 +69,12 @@ def lock(visit: Visit, request: Lock) -> Locked:
         unique_id=request.unique_id,
         operated_at=visit.local_time,
     )
+
+
+def _check_challenge(visit: Visit) -> None:
+    habits, standing = visit.body.memory.habits, visit.standing
+    if habits.needs_admin_challenge and not standing.is_admin_challenge:
+        raise Refused(Refusal.WRONG_DYNAMIC_CODE)
 
 
 def _require_power(visit: Visit) -> None:

@@ -26,6 +26,7 @@ from ttlock_protocol.wire import FIRST_YEAR
 @handles(Hello)
 def hello(visit: Visit, _: Hello) -> HelloAnswered:
     """Greet back."""
+    visit.standing.has_greeted = True
     return HelloAnswered(body=bytes((visit.battery_percent,)))
 
 
