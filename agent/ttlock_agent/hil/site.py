@@ -26,6 +26,7 @@ from ttlock_agent.errors import ConfigError, JournalError, JournalLocked, Journa
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.keyring import Keyring
 from ttlock_agent.link import LinkFactory
+from ttlock_agent.link.adapters import Adapters
 from ttlock_agent.link.start import link_factory
 from ttlock_agent.link.virtual import ADDRESS_PREFIX, VirtualLinkFactory
 from ttlock_agent.lock.visit import LockProfile
@@ -112,7 +113,7 @@ async def open_site(
             profile=profile,
             vault=vault,
             links=lambda is_acknowledged: link_factory(
-                _only(config, lock, is_acknowledged=is_acknowledged), clock
+                _only(config, lock, is_acknowledged=is_acknowledged), clock, Adapters()
             ),
             keep_keys=lambda keys: locks.put_keys(lock, keys),
             controls=controls,
