@@ -63,6 +63,13 @@ class Outcome:
     part: Part
     status: int
     took_s: float
+    cpu_s: float
+    """What it takes at least on a single processor that nobody else uses."""
+
+    def __str__(self) -> str:
+        held = "ok" if self.status == 0 else "FAILED"
+        took = f"{self.took_s:5.0f} s, {self.cpu_s:.0f} s of processor time"
+        return f"{self.part.title:20} {held:6} {took}"
 
 
 def make_part(name: str, suite: str, image: str, package: str, cuts: int, kills: int) -> Part:
@@ -118,12 +125,12 @@ class Runner:
                 return
             tell(f"{part.title}: begins")
             since_s = time.monotonic()
-            status = self._play(part)
-            took_s = time.monotonic() - since_s
-            tell(f"{part.title}: {'ok' if status == 0 else 'FAILED'} after {took_s:.0f} s")
-            self.outcomes.append(Outcome(part, status, took_s))
+            status, cpu_s = self._play(part)
+            outcome = Outcome(part, status, time.monotonic() - since_s, cpu_s)
+            tell(str(outcome))
+            self.outcomes.append(outcome)
 
-    def _play(self, part: Part) -> int:
+    def _play(self, part: Part) -> tuple[int, float]:
         out = LOGS / part.title.replace(" ", "-")
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir(parents=True)
@@ -141,10 +148,11 @@ class Runner:
             for line in process.stdout:
                 log.write(line)
                 tell(f"{part.title} | {line.rstrip()}")
-        status = process.wait()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
         bound.cancel()
         del self._running[part]
-        return status
+        return process.returncode, usage.ru_utime + usage.ru_stime
 
 
 def signal_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
@@ -160,7 +168,7 @@ def build(*command: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=PARTS, metavar="PART")
+    parser.add_argument("parts", nargs="*", choices=PARTS, metavar="PART")
     parser.add_argument("--suite", dest="suites", action="append", choices=SUITES)
     parser.add_argument("--jobs", type=int, default=2, help="machines that run at a time")
     parser.add_argument("--cuts", type=int, default=2, help="power cuts, for each story and suite")
@@ -175,7 +183,7 @@ def main() -> None:
         image = build(f"{VM}/image.sh", suite, "amd64", package)
         parts += [
             make_part(name, suite, image, package, options.cuts, options.kills)
-            for name in options.parts
+            for name in options.parts or PARTS
         ]
     tell("the images are there")
     # The longest first, of all suites, so that no hand is idle at the end.
@@ -186,9 +194,7 @@ def main() -> None:
     finally:
         runner.stop()
     for each in runner.outcomes:
-        tell(
-            f"{each.part.title:20} {'ok' if each.status == 0 else 'FAILED':6} {each.took_s:5.0f} s"
-        )
+        tell(str(each))
     failed = [each.part.title for each in runner.outcomes if each.status]
     tell(f"FAILED: {', '.join(failed)}" if failed else "all of it held")
     sys.exit(bool(failed))

@@ -49,7 +49,7 @@ guest_modules="hci_vhci hci_uart bluetooth uhid cmac ecb ccm aes_generic ecdh_ge
     9p 9pnet_virtio overlay loop fuse autofs4 virtio_rng virtio_console"
 debian="systemd,systemd-sysv,libnss-systemd,udev,dbus,bluez,kmod,procps,util-linux,python3,tzdata,busybox-static,mosquitto,mosquitto-clients"
 
-key=$(cat "$here/image.sh" "$here"/guest/* | sha256sum | cut -c 1-10)
+key=$(cat "$here/image.sh" "$here/guest/init-ramdisk" | sha256sum | cut -c 1-10)
 base=$cache/base-$suite-$arch-$key
 build_base() {
     local part=$base.part
@@ -132,9 +132,6 @@ EOS
     echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id"
     : >"$root/etc/fstab"
     mkdir -p "$root/work" "$root/out" "$root/etc/modules-load.d" "$root/etc/systemd/system/multi-user.target.wants"
-    install -m 755 "$here/guest/init-fast" "$root/sbin/init-fast"
-    install -D -m 755 "$here/guest/run-in-guest" "$root/usr/local/sbin/run-in-guest"
-    install -D -m 644 "$here/guest/vm-test.service" "$root/etc/systemd/system/vm-test.service"
     ln -sf ../vm-test.service "$root/etc/systemd/system/multi-user.target.wants/vm-test.service"
     ln -sf /lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
     printf 'hci_vhci\nbluetooth\n' >"$root/etc/modules-load.d/vm.conf"
@@ -159,17 +156,21 @@ EOS
 }
 [ -e "$base/root.tar" ] || build_base
 
-# ---- the image: the base, and the package ------------------------------------
+# ---- the image: the base, what runs the tests, and the package ---------------
 name=clean
 [ -z "$package" ] || name=$(sha256sum "$package" | cut -c 1-10)
+name=$name-$(cat "$here"/guest/* | sha256sum | cut -c 1-6)
 image=$base/image-$name
 if [ ! -e "$image/root.img" ]; then
     # Those of older packages go, unless somebody may still be booting from one.
-    [ "$name" = clean ] || find "$base" -maxdepth 1 -name 'image-*' ! -name image-clean -mmin +120 -exec rm -rf {} +
+    find "$base" -maxdepth 1 -name 'image-*' -mmin +720 -exec rm -rf {} +
     part=$image.part
     rm -rf "$part"
     mkdir -p "$part/root"
     tar -C "$part/root" -xpf "$base/root.tar"
+    install -m 755 "$here/guest/init-fast" "$part/root/sbin/init-fast"
+    install -D -m 755 "$here/guest/run-in-guest" "$part/root/usr/local/sbin/run-in-guest"
+    install -m 644 "$here/guest/vm-test.service" "$part/root/etc/systemd/system/vm-test.service"
     if [ -n "$package" ]; then
         cp "$package" "$part/root/tmp/package.deb"
         # No network: what is missing would have to be in the package.
