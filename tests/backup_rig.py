@@ -28,6 +28,7 @@ from ttlock_agent.control.messages import Call, Line, Result
 from ttlock_agent.health import Health
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.bell import Bell
+from ttlock_agent.jobs.heard import Heard
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.model import Job
@@ -251,6 +252,7 @@ async def start_bench(
             mqtt=lambda: {"status": "connected"},
             cloud=dict,
             health=Health(Adapters(), journal, CANNOT_TELL, clock=clock),
+            heard=Heard(clock),
             vault_key="file",
             journal_set_aside=None,
             locks={LOCK: LockStatus(address=ADDRESS)},

@@ -11,7 +11,7 @@ import asyncio
 import os
 import random
 import secrets
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,16 +35,16 @@ from ttlock_agent.health import Health, HealthTeller
 from ttlock_agent.heartbeats import Heartbeats
 from ttlock_agent.herald import Herald
 from ttlock_agent.introduction import info_of, introduce
-from ttlock_agent.jobs.adapters import AllAirtime, OwnLocks
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.bell import Bell
 from ttlock_agent.jobs.daylight import Daylight
-from ttlock_agent.jobs.door import DoorWatch, Sign
+from ttlock_agent.jobs.door import DoorWatch
+from ttlock_agent.jobs.heard import Heard, HeardTeller
 from ttlock_agent.jobs.housekeeping import Housekeeper
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.progress import Progress
-from ttlock_agent.jobs.radio import Radio
+from ttlock_agent.jobs.radios import Radios
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.waiting import Alarm, Deadlines
 from ttlock_agent.jobs.work import Work
@@ -71,9 +71,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-RADIO_LIMIT_S = 900.0
-"""Between two signs of life of the radio: the longest waits are for a lock that is not seen (300 s
-at the most patient setting) and for an adapter on its way back."""
 BENCH_LIMIT_S = 3600.0
 """A thousand cards at the slowest, read, written and read again, with the radio in between."""
 JOURNAL_LIMIT_S = 180.0
@@ -116,19 +113,13 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
         settings = _mqtt_settings(config, surroundings.register_secret)
         topics, answers = settings.topics, Answers(settings.topics)
         keyring = Keyring(journal)
-        adapters = list(dict.fromkeys(config.adapter_of(lock) for lock in config.locks))
-        radio_alarms = {adapter: Alarm(clock) for adapter in adapters}
+        radios = Radios(map(config.adapter_of, config.locks), heartbeats=heartbeats, clock=clock)
         bench_alarm, deadline_alarm = Alarm(clock), Alarm(clock)
-
-        def ring_radios() -> None:
-            for alarm in radio_alarms.values():
-                alarm.ring()
-
         locks = Locks(
             config,
             keyring,
             register_secret=surroundings.register_secret,
-            on_keys=ring_radios,
+            on_keys=radios.ring,
         )
         await locks.load()
         intake = Intake(
@@ -136,12 +127,13 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             answers,
             clock,
             locks.profiles,
-            alarms=(*radio_alarms.values(), bench_alarm, deadline_alarm),
+            alarms=(*radios.alarms, bench_alarm, deadline_alarm),
             register_secret=surroundings.register_secret,
         )
         connection = MqttConnection(
             settings, clock=clock, subscriptions=(topics.request_filter,), on_state=_log_mqtt
         )
+        heard = Heard(clock)
         health = Health(surroundings.adapters, journal, surroundings.time_sync, clock=clock)
         health_teller = HealthTeller(health, connection, topics.health, clock=clock)
         watching = await start_watch(
@@ -169,6 +161,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 mqtt=lambda: _mqtt_vitals(connection.state),
                 cloud=watch.vitals,
                 health=health,
+                heard=heard,
                 vault_key=key_source.value,
                 journal_set_aside=None if journal.set_aside is None else str(journal.set_aside),
                 locks={lock.id: LockStatus(address=str(lock.address)) for lock in config.locks},
@@ -177,7 +170,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             watch=watch,
             progress=progress,
         )
-        memory = LockMemory(journal, topics, clock)
+        memory = LockMemory(journal, topics, clock, heard)
         work = Work(
             journal,
             memory,
@@ -188,41 +181,26 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             progress=progress,
         )
         links = HeardLinks(surroundings.links(config), clock=clock)
-        beats = {
-            adapter: heartbeats.loop(f"radio {adapter or ''}".strip(), limit_s=RADIO_LIMIT_S)
-            for adapter in adapters
-        }
-        airtimes = {adapter: asyncio.Lock() for adapter in adapters}
-        radios = {
-            adapter: Radio(
-                ObservedLinks(links, beats[adapter]),
-                OwnLocks(locks.profiles, adapter),
-                journal=journal,
-                work=work,
-                answers=answers,
-                clock=clock,
-                alarm=radio_alarms[adapter],
-                random=surroundings.random,
-                on_report=service.on_report,
-                beat=beats[adapter],
-                airtime=airtimes[adapter],
-            )
-            for adapter in adapters
-        }
+        radios.open(
+            links,
+            locks.profiles,
+            journal=journal,
+            work=work,
+            answers=answers,
+            random=surroundings.random,
+            on_report=service.on_report,
+        )
 
-        def on_sign(sign: Sign) -> None:
-            radios[locks.profiles[sign.lock].adapter].someone_is_at(sign)
+        def on_heard(lock: str, sighting: Sighting, now: Advertisement) -> None:
+            heard.take(lock, sighting, now)
+            radios.lock_is_heard(lock)
 
-        def on_heard(lock: str, _sighting: Sighting, _now: Advertisement) -> None:
-            radios[locks.profiles[lock].adapter].lock_is_heard(lock)
-
-        bench_links = ObservedLinks(links, _all(beats.values()))
-        all_airtime = AllAirtime(list(airtimes.values()))
+        bench_links = ObservedLinks(links, radios.beat)
         bench = Bench(
             {
                 **Tasks(
                     bench_links,
-                    all_airtime,
+                    radios.airtime,
                     locks=locks,
                     keyring=keyring,
                     shelf=shelf,
@@ -232,11 +210,11 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                     clock=clock,
                     randbelow=surroundings.randbelow,
                     register=None if watching.cloud is None else _registrar(config, watching.cloud),
-                    wake_radio=ring_radios,
+                    wake_radio=radios.ring,
                 ).verbs,
                 **Diagnosis(
                     bench_links,
-                    all_airtime,
+                    radios.airtime,
                     profiles=locks.profiles,
                     gatherer=Gatherer(
                         journal,
@@ -282,8 +260,15 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 journal, connection, wake=stack.enter_context(bell.listener()), clock=clock
             ).run,
             health_teller.run,
-            *(radio.run for radio in radios.values()),
-            DoorWatch(links, locks.profiles, clock=clock, on_sign=on_sign, on_heard=on_heard).run,
+            HeardTeller(heard, memory.show_state, clock=clock).run,
+            *radios.owners,
+            DoorWatch(
+                links,
+                locks.profiles,
+                clock=clock,
+                on_sign=radios.someone_is_at,
+                on_heard=on_heard,
+            ).run,
             bench.run,
             Deadlines(
                 journal,
@@ -364,16 +349,6 @@ def _mqtt_settings(config: Config, register_secret: Callable[[str], None]) -> Mq
         allow_plaintext=mqtt.allow_plaintext,
         response_prefix=mqtt.response_topic_prefix,
     )
-
-
-def _all(calls: Iterable[Callable[[], None]]) -> Callable[[], None]:
-    """Return one call that makes all of ``calls``."""
-
-    def call() -> None:
-        for each in calls:
-            each()
-
-    return call
 
 
 def _mqtt_vitals(state: ConnectionState) -> dict[str, str | None]:

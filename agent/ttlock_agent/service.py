@@ -17,6 +17,7 @@ from ttlock_agent.health import Health
 from ttlock_agent.jobs.answers import Answers, answer_body, job_body, summaries
 from ttlock_agent.jobs.bell import Bell
 from ttlock_agent.jobs.facts import lock_facts
+from ttlock_agent.jobs.heard import Heard
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.model import FINAL_STATES, Job, JobState, ReplyTo
 from ttlock_agent.jobs.progress import Progress as JobProgress
@@ -68,6 +69,7 @@ class Vitals:
     mqtt: Callable[[], dict[str, Any]]
     cloud: Callable[[], dict[str, Any]]
     health: Health
+    heard: Heard
     vault_key: str
     journal_set_aside: str | None
     locks: dict[str, LockStatus] = field(default_factory=dict)
@@ -225,6 +227,8 @@ class Service:
         lock.failed_visits += not report.is_reached
         lock.round_trips += report.round_trips
         lock.connected_s += report.connected_s
+        if report.is_reached:
+            self._vitals.heard.visited(report.lock)
         if was_reachable != report.is_reached:
             await self._journal.post(
                 [
@@ -268,7 +272,7 @@ class Service:
             "locks": {
                 name: asdict(lock)
                 | {"has_keys": name in self._locks.profiles}
-                | await lock_facts(self._journal, name)
+                | await lock_facts(self._journal, name, self._vitals.heard)
                 for name, lock in self._vitals.locks.items()
             },
             "jobs": {state.value: counts[state] for state in JobState},

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent_site import LOCK, TOPICS, Caller, Site, running_site
+from agent_site import LOCK, TOPICS, Caller, Heard, Site, house_lock, running_site
 from ttlock_agent.control.messages import Progress
 
 
@@ -75,7 +75,7 @@ def test_the_control_socket_knows_the_same_jobs(site: Site, caller: Caller) -> N
 
 def test_the_lists_show_no_digits(site: Site, caller: Caller) -> None:
     caller.ask("passcode.add", "e-1", passcode="885523", label="booking 5")
-    caller.answer("passcode.add", "e-1")
+    assert caller.answer("passcode.add", "e-1")["result"] == "proved"
     caller.ask("passcode.list", "e-2")
     listed = caller.answer("passcode.list", "e-2")
     assert listed["result"] == "done"
@@ -109,6 +109,24 @@ def test_the_lock_tells_what_it_is(site: Site, caller: Caller) -> None:
     assert 0 < state["battery_percent"] <= 100
     assert caller.answer("lock.features", "g-lock.features")["features"]
     assert caller.answer("lock.info", "g-lock.info")["firmware"]
+
+
+def test_what_the_lock_says_by_itself_is_shown_without_asking_it() -> None:
+    with running_site(lock=house_lock(passcodes=("638805",))) as site:
+        caller, topic = site.caller(), TOPICS.lock_state(LOCK)
+
+        def is_shown(heard: Heard, bolt: str) -> bool:
+            return heard.topic == topic and heard.body["lock"] == bolt
+
+        caller.await_message(lambda heard: is_shown(heard, "LOCKED"))
+        assert site.opens("638805")
+        opened = caller.await_message(lambda heard: is_shown(heard, "UNLOCKED")).body
+        assert opened["lock_source"] == "advertisement"
+        assert opened["seen_at"] >= opened["lock_as_of"]
+        status = site.status()["locks"][LOCK]
+        assert status["state"]["lock_source"] == "advertisement"
+        assert status["state"]["rssi_dbm"] < 0
+        assert status["visits"] == 0
 
 
 def test_the_log_names_no_digits(site: Site, caller: Caller) -> None:

@@ -13,14 +13,19 @@ from ttlock_agent.backup.shelf import Shelf
 from ttlock_agent.control.messages import Call, Result
 from ttlock_agent.health import Health
 from ttlock_agent.jobs.answers import job_body
+from ttlock_agent.jobs.heard import Heard
 from ttlock_agent.jobs.model import JobState
 from ttlock_agent.jobs.progress import Progress
+from ttlock_agent.jobs.radio import Report
+from ttlock_agent.link import Sighting
 from ttlock_agent.link.adapters import Adapters
 from ttlock_agent.locks import Locks
 from ttlock_agent.mqtt.bridge import IncomingRequest
 from ttlock_agent.service import MAX_OPEN_JOBS, LockStatus, Service, Vitals
 from ttlock_agent.timesync import CANNOT_TELL
+from ttlock_protocol.advertisement import BATTERY_SETTLES_S, build
 from ttlock_protocol.messages.passcodes import AddPasscode, GetPasscodes
+from virtual_helpers import MAC
 
 
 @pytest.fixture
@@ -34,6 +39,7 @@ def service_of(rig: Rig) -> Service:
         mqtt=dict,
         cloud=dict,
         health=Health(Adapters(), rig.journal, CANNOT_TELL, clock=rig.clock),
+        heard=Heard(rig.clock),
         vault_key="file",
         journal_set_aside=None,
         locks={LOCK: LockStatus(address="virtual:front-door")},
@@ -138,3 +144,36 @@ async def test_a_status_stays_short_however_much_is_open(rig: Rig) -> None:
     status = await over_control(rig, "status")
     assert len(status["open_jobs"]) == MAX_OPEN_JOBS
     assert status["jobs"]["accepted"] + status["jobs"]["waiting"] == MAX_OPEN_JOBS + 1
+
+
+async def test_after_a_visit_the_advertised_battery_must_settle_anew(rig: Rig) -> None:
+    service = service_of(rig)
+    heard, clock = service._vitals.heard, rig.clock
+
+    def hear() -> dict[str, Any]:
+        now = build(mac=MAC, scene=2, battery_percent=100)
+        heard.take(
+            LOCK,
+            Sighting(
+                address=MAC,
+                rssi_dbm=-60,
+                manufacturer_data=now.encode(),
+                seen_at_monotonic_s=clock.monotonic(),
+            ),
+            now,
+        )
+        return heard.facts(LOCK, None)
+
+    hear()
+    await clock.advance(BATTERY_SETTLES_S / 2)
+    ended_at = clock.now()
+    for is_reached in (True, False):
+        await service.on_report(
+            Report(
+                lock=LOCK, is_reached=is_reached, ended_at=ended_at, round_trips=3, connected_s=1.0
+            )
+        )
+        await clock.advance(BATTERY_SETTLES_S / 2)
+        assert "battery_percent" not in hear() or not is_reached
+    assert hear()["battery_percent"] == 100
+    assert (await service.status())["locks"][LOCK]["state"]["battery_percent"] == 100

@@ -6,6 +6,8 @@ import asyncio
 from itertools import pairwise
 
 import pytest
+from bleak.backends.device import BLEDevice  # noqa: TID251
+from bleak.backends.scanner import AdvertisementData  # noqa: TID251
 from bleak.exc import (  # noqa: TID251
     BleakBluetoothNotAvailableError,
     BleakBluetoothNotAvailableReason,
@@ -21,7 +23,10 @@ from ttlock_agent.link import Sighting
 from ttlock_agent.link.bluez_airtime import Airtime
 from ttlock_agent.link.bluez_bus import Adapter, Snapshot
 from ttlock_agent.link.bluez_errors import RADIO_ERRORS, problem_of, unavailable
-from ttlock_agent.link.bluez_scan import MAX_KNOWN, Mode, ScanChoice, first_of
+from ttlock_agent.link.bluez_scan import MAX_KNOWN, Ear, Mode, ScanChoice, first_of
+from ttlock_protocol.advertisement import Advertisement, build, parse
+from ttlock_protocol.messages.operate import BoltState
+from virtual_helpers import MAC, ManualClock
 
 BUS = "org.freedesktop.DBus.Error."
 
@@ -232,3 +237,19 @@ async def test_the_first_of_several_waits_ends_the_others() -> None:
     assert ended == ["other"]
     await first_of(0.0, wait_for_ever())
     assert ended == ["other", "other"]
+
+
+def test_what_was_heard_is_told_in_its_order() -> None:
+    """The newest last, also where a lock says again what it said before."""
+    ear, device = Ear(ManualClock()), BLEDevice(MAC, None, {})
+    for is_unlocked in (False, True, False):
+        data = build(mac=MAC, scene=2, battery_percent=87, is_unlocked=is_unlocked).encode()
+        company = int.from_bytes(data[:2], "little")
+        ear.on_advertisement(
+            device, AdvertisementData(None, {company: data[2:]}, {}, [], None, -60, ())
+        )
+    said = [parse(each.sighting.manufacturer_data) for each in ear.heard]
+    assert [each.bolt for each in said if isinstance(each, Advertisement)] == [
+        BoltState.UNLOCKED,
+        BoltState.LOCKED,
+    ]

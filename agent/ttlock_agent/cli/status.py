@@ -83,8 +83,8 @@ def _lock_state(lock: dict[str, Any]) -> str:
 
 
 def _lock_facts(lock: dict[str, Any]) -> str:
-    """Say what is known of clock and battery, as far as anything is."""
-    facts = []
+    """Say what is known of bolt, clock and battery, as far as anything is."""
+    facts = _state_facts(lock.get("state", {}))
     clock, usage = lock.get("clock"), lock.get("usage")
     if clock is not None and clock["clock_error_s"] is not None:
         facts.append(f"clock {clock['clock_error_s']:+.0f} s off at {clock['as_of']}")
@@ -95,6 +95,22 @@ def _lock_facts(lock: dict[str, Any]) -> str:
             f"{usage['connections']} connections and {usage['connected_s']:.0f} s on {usage['day']}"
         )
     return ", ".join(facts)
+
+
+def _state_facts(state: dict[str, Any]) -> list[str]:
+    facts = []
+    if "lock_as_of" in state:
+        bolt = state["lock"].lower().replace("_", " ")
+        facts.append(f"{bolt} at {state['lock_as_of']} ({state['lock_source']})")
+    if "battery_percent" in state:
+        facts.append(
+            f"battery {state['battery_percent']} % at {state['battery_as_of']}"
+            f" ({state['battery_source']})"
+        )
+    if "seen_at" in state:
+        strength = "" if state["rssi_dbm"] is None else f" with {state['rssi_dbm']} dBm"
+        facts.append(f"heard at {state['seen_at']}{strength}")
+    return facts
 
 
 def _cloud_calls(cloud: dict[str, Any]) -> str:

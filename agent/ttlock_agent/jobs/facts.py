@@ -1,11 +1,12 @@
-"""What a status says of a lock from the journal: what is known, whoever learnt it, and when."""
+"""What a status says of a lock: what is known, whoever learnt it, and when."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from ttlock_agent.jobs.drift import drift_s_per_day
-from ttlock_agent.jobs.memory import CLOCK, CLOCK_HISTORY, USAGE
+from ttlock_agent.jobs.heard import Heard
+from ttlock_agent.jobs.memory import CLOCK, CLOCK_HISTORY, STATE, USAGE
 from ttlock_agent.jobs.signal import SIGNAL, described
 from ttlock_agent.jobs.store import Journal
 
@@ -14,11 +15,12 @@ SHOWN_HISTORY: Final = 5
 SHOWN_DAYS: Final = 7
 
 
-async def lock_facts(journal: Journal, lock: str) -> dict[str, Any]:
-    """Return the part of a status that outlives the agent."""
+async def lock_facts(journal: Journal, lock: str, heard: Heard) -> dict[str, Any]:
+    """Return what is known of a lock: from the journal, and from what it says by itself."""
     usage = await journal.last_known(lock, USAGE)
     signal = await journal.last_known(lock, SIGNAL)
     return {
+        "state": heard.facts(lock, await journal.last_known(lock, STATE)),
         "clock": await _clock(journal, lock),
         "usage": None if usage is None else usage.value,
         "signal": [] if signal is None else described(signal.value)[-SHOWN_DAYS:],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import msgspec
 from ttlock_agent.clock import Clock
 from ttlock_agent.jobs.drift import longer_history
 from ttlock_agent.jobs.events import event
+from ttlock_agent.jobs.heard import Heard
 from ttlock_agent.jobs.model import Known, WantedPasscode
 from ttlock_agent.jobs.passcodes import Held, held
 from ttlock_agent.jobs.store import Journal
@@ -33,10 +34,14 @@ USAGE: Final = "usage"
 class LockMemory:
     """Keeps and shows what locks said."""
 
-    def __init__(self, journal: Journal, topics: Topics, clock: Clock) -> None:
+    def __init__(
+        self, journal: Journal, topics: Topics, clock: Clock, heard: Heard | None = None
+    ) -> None:
+        """``heard`` is what the locks say by themselves; shown beside what sessions read."""
         self._journal = journal
         self._topics = topics
         self._clock = clock
+        self._heard = heard or Heard(clock)
 
     async def keep_listing(
         self, profile: LockProfile, listing: Listing, listed_at: datetime
@@ -98,13 +103,22 @@ class LockMemory:
 
     async def show(self, profile: LockProfile) -> None:
         """Queue what is known for publication, each with the moment it was true."""
+        await self._post(
+            {
+                self._topics.lock_state(profile.id): await self._state(profile.id),
+                self._topics.lock_passcodes(profile.id): await self.passcodes(profile.id),
+            }
+        )
+
+    async def show_state(self, lock: str) -> None:
+        """Queue what is known but for the passcodes."""
+        await self._post({self._topics.lock_state(lock): await self._state(lock)})
+
+    async def _post(self, bodies: Mapping[str, dict[str, Any]]) -> None:
         await self._journal.post(
             [
                 Publication(topic, msgspec.json.encode(body), retain=True)
-                for topic, body in (
-                    (self._topics.lock_state(profile.id), await self._state(profile.id)),
-                    (self._topics.lock_passcodes(profile.id), await self.passcodes(profile.id)),
-                )
+                for topic, body in bodies.items()
                 if body
             ]
         )
@@ -115,11 +129,9 @@ class LockMemory:
         return {} if known is None else {"passcodes": known.value, "as_of": _text(known.as_of)}
 
     async def _state(self, lock: str) -> dict[str, Any]:
-        body: dict[str, Any] = {}
-        for kind in (CLOCK, STATE):
-            known = await self._journal.last_known(lock, kind)
-            if known is not None:
-                body |= known.value | {f"{kind}_as_of": _text(known.as_of)}
+        clock = await self._journal.last_known(lock, CLOCK)
+        body = {} if clock is None else clock.value | {"clock_as_of": _text(clock.as_of)}
+        body |= self._heard.facts(lock, await self._journal.last_known(lock, STATE))
         usage = await self._journal.last_known(lock, USAGE)
         return body if usage is None else body | {"usage": usage.value}
 

@@ -61,7 +61,7 @@ class Ear:
 
     @property
     def heard(self) -> list[Heard]:
-        """The newest of each different advertisement of each lock."""
+        """The newest of each different advertisement of each lock, in their order."""
         return list(self._heard.values())
 
     async def await_lock(self, address: str) -> None:
@@ -90,6 +90,7 @@ class Ear:
             manufacturer_data=raw,
             seen_at_monotonic_s=self._clock.monotonic(),
         )
+        self._heard.pop((lock.mac, raw), None)
         self._heard[lock.mac, raw] = Heard(device, sighting)
         self._news.set()
 
