@@ -243,6 +243,8 @@ class Rig:
     """Whoever wants to hear of findings, too."""
     on_visit: Callable[[Report], None] = lambda _report: None
     """Whoever wants to hear of visits, too."""
+    airtime: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by the radio while it visits; whoever else connects must hold it."""
 
     async def ask(self, verb: str, /, *, source: str = "mqtt", **params: Any) -> Job:
         """Have a request taken, as if it came over MQTT."""
@@ -403,6 +405,7 @@ async def start_rig(
         alarm=alarms[0],
         random=lambda: 0.5,
         on_report=on_report,
+        airtime=rig.airtime,
     )
     door_watch = DoorWatch(
         door,

@@ -1,7 +1,7 @@
 """The job ``lock.diagnose``: measure, repair what is harmless if asked to, and measure again.
 
-Repairs are jobs like any others, done by the radio in its next visit and proved by it; only the
-remote-unlock switch is set here. Whether a repair has worked is what the second measurement says.
+Repairs are jobs like any others, done by the radio in its next visit and proved by it. Whether a
+repair has worked is what the second measurement says.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ from ttlock_agent.requests import (
     PasscodeDelete,
     PasscodeList,
     Priority,
+    SettingName,
+    SettingSet,
 )
 from ttlock_agent.watch.watch import GatewayWatch
-from ttlock_protocol.errors import CommandRefused
-from ttlock_protocol.messages.settings import SetRemoteUnlock
 
 log = structlog.get_logger()
 
@@ -118,9 +118,7 @@ class Diagnosis:
             await steps.answer(body_of(report) | {"fixed": []})
             return
         await self._repair(steps, profile, report)
-        after = await self._examine(
-            steps, profile, allows_remote_unlock=Fix.REMOTE_UNLOCK in report.fixes
-        )
+        after = await self._examine(steps, profile)
         await steps.answer(
             body_of(after)
             | {
@@ -130,19 +128,12 @@ class Diagnosis:
         )
 
     async def _examine(
-        self,
-        steps: Steps,
-        profile: LockProfile,
-        *,
-        is_visiting: bool = True,
-        allows_remote_unlock: bool = False,
+        self, steps: Steps, profile: LockProfile, *, is_visiting: bool = True
     ) -> Report:
         session, unreached = None, None
         for _ in range(TRIES if is_visiting else 0):
             try:
-                session = await self._visit(
-                    steps, profile, allows_remote_unlock=allows_remote_unlock
-                )
+                session = await self._visit(steps, profile)
             except JournalError:
                 raise
             except Exception as caught:
@@ -160,20 +151,13 @@ class Diagnosis:
         facts = await self._gatherer.facts(profile, session=session, unreached=unreached)
         return examine(facts, CHECKS)
 
-    async def _visit(
-        self, steps: Steps, profile: LockProfile, *, allows_remote_unlock: bool
-    ) -> Session:
+    async def _visit(self, steps: Steps, profile: LockProfile) -> Session:
         known = await self._journal.last_known(profile.id, LOG)
         steps.tell("connecting", 0)
         async with (
             self._airtime,
             counted_visit(self._links, profile, self._clock, self._budgets) as visit,
         ):
-            if allows_remote_unlock:
-                try:
-                    await visit.ask(SetRemoteUnlock(is_allowed=True))
-                except CommandRefused as error:
-                    log.info("remote_unlock_refused", refusal=error.refusal.name.lower())
             return await read_session(
                 visit,
                 profile,
@@ -207,6 +191,15 @@ class Diagnosis:
             await self._watch.deliver_now(lock)
             # Whoever lists the lock compares it with all that was proved, and puts back what lacks.
             await self._ask("passcode.list", self._request(PasscodeList, f"{name}-list", lock))
+        if Fix.REMOTE_UNLOCK in report.fixes:
+            allowed = self._request(
+                SettingSet,
+                f"{name}-remote-unlock",
+                lock,
+                setting=SettingName.IS_REMOTE_UNLOCK_ALLOWED,
+                value=True,
+            )
+            await self._ask("setting.set", allowed)
         if Fix.EXPIRED in report.fixes:
             for record in reviewed(report.facts).over:
                 mark = self._journal.mark(lock, record.passcode)
