@@ -1,6 +1,7 @@
 """The demo leaves nothing behind, and counts what the lock was asked for."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from ttlock_agent.clock import SystemClock
 from ttlock_agent.demo.broker import BrokerKind
 from ttlock_agent.demo.stage import build_stage
 from ttlock_agent.demo.story import Story
+from ttlock_agent.errors import EX_UNAVAILABLE
 
 
 async def test_no_broker_outlives_the_stage(tmp_path: Path) -> None:
@@ -49,6 +51,24 @@ def test_a_demo_that_is_told_to_stop_takes_its_processes_along(
     config = yaml.safe_load((tmp_path / "a" / "agent.yaml").read_text())
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((config["mqtt"]["host"], config["mqtt"]["port"]), timeout=5)
+
+
+def test_a_demo_that_fails_leaves_its_logs_and_says_where(tmp_path: Path) -> None:
+    # Too long for the name of a socket, so that the lock cannot start.
+    scratch = tmp_path / ("x" * 100)
+    scratch.mkdir()
+    demo = subprocess.run(
+        [sys.executable, "-m", "ttlock_agent", "demo-restore"],
+        env=os.environ | {"TMPDIR": str(scratch)},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    assert demo.returncode == EX_UNAVAILABLE, demo.stderr
+    (directory,) = scratch.iterdir()
+    assert f"The logs of the demo are in {directory}." in demo.stderr
+    assert (directory / "lock.log").read_text()
 
 
 def test_a_broker_is_not_started_twice(start_broker: Any) -> None:

@@ -23,7 +23,7 @@ class StageFailed(AgentError):
 
     code = "demo_stage"
     exit_code = EX_UNAVAILABLE
-    hint = "Look at its log in the demo's directory (--keep DIRECTORY leaves it in place)."
+    hint = "Look at its log in the demo's directory."
 
 
 @asynccontextmanager

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ttlock_agent.backup.content import SavedFingerprint
 from ttlock_agent.backup.words import finger_name
+from ttlock_agent.demo.narrator import Tell
 from ttlock_agent.demo.restore_stage import (
     CARDS,
     FINGERS,
@@ -37,8 +37,6 @@ WRONG_TRIES: Final = 3
 CUT_AFTER: Final = 3
 """Passcodes that are back when the agent loses its power."""
 _POLL_S: Final = 0.02
-
-Tell = Callable[[str, dict[str, Any]], None]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any, Final
 
 import click
 
+from ttlock_agent.demo.narrator import Narrator, door, say_verdict
 from ttlock_agent.demo.restore_story import RestoreAccount
 
-_DOOR: Final = {True: ("opens", "green"), False: ("stays shut", "red"), None: ("-", None)}
 _WHEN: Final = {
     "before": "before the reset",
     "after_reset": "after the reset",
@@ -18,18 +16,8 @@ _WHEN: Final = {
 }
 
 
-class RestoreNarrator:
+class RestoreNarrator(Narrator[RestoreAccount]):
     """Tells the story in sentences; colours only where the terminal has them."""
-
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._started_s = monotonic()
-
-    def tell(self, event: str, fields: dict[str, Any]) -> None:
-        """Print one step."""
-        sentence = getattr(self, f"_{event}")(fields)
-        at = click.style(f"{self._monotonic() - self._started_s:6.1f} s", dim=True)
-        click.echo(f"{at}  {sentence}")
 
     def close(self, account: RestoreAccount) -> None:
         """Print the closing table."""
@@ -38,7 +26,7 @@ class RestoreNarrator:
         for opener in account.openers:
             name = opener.name if opener.kind == "passcode" else f"{opener.kind} {opener.name}"
             what = f"{name} ({opener.what})" if opener.kind == "passcode" else name
-            doors = "".join(_door(is_open) for is_open in opener.opened)
+            doors = "".join(door(is_open, 13) for is_open in opener.opened)
             note = "" if opener.kind != "finger" else "enrol anew"
             click.echo(f"  {what:<44}{doors}{note}")
         report = account.report
@@ -52,10 +40,11 @@ class RestoreNarrator:
         click.echo(f"  to be enrolled anew  {fingers['count']} fingers: {names}")
         erased = "its key is destroyed" if account.is_backup_erased else "STILL THERE"
         click.echo(f"  the backup           {erased}")
-        verdict = ("all that opened opens again, and nothing else", "green")
-        if not account.is_good:
-            verdict = ("NOT all that opened opens again", "red")
-        click.echo("  " + click.style(verdict[0], fg=verdict[1], bold=True))
+        say_verdict(
+            is_good=account.is_good,
+            good="all that opened opens again, and nothing else",
+            bad="NOT all that opened opens again",
+        )
 
     def _scene(self, fields: dict[str, Any]) -> str:
         return (
@@ -103,8 +92,3 @@ class RestoreNarrator:
 
     def _erased(self, _fields: dict[str, Any]) -> str:
         return "backup erase: its key is destroyed, so that no copy opens."
-
-
-def _door(is_open: bool | None) -> str:
-    word, colour = _DOOR[is_open]
-    return click.style(f"{word:<13}", fg=colour)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,6 +16,7 @@ from ttlock_agent.cloud.client import Via
 from ttlock_agent.cloud.models import PasscodeKind
 from ttlock_agent.control.client import call
 from ttlock_agent.control.messages import Result
+from ttlock_agent.demo.narrator import Tell
 from ttlock_agent.demo.stage import (
     AGENT_ID,
     CLOUD_LOCK_ID,
@@ -43,8 +44,6 @@ DIRECT_PASSCODE: Final = "240817"
 DIRECT_REQUEST: Final = "pms-8841"
 PATIENCE_S: Final = 45.0
 """The whole story takes a few seconds; a loaded Pi several times that."""
-
-Tell = Callable[[str, dict[str, Any]], None]
 
 
 class StoryStuck(AgentError):

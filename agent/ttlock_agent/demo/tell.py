@@ -1,36 +1,17 @@
-"""How the demo is told: a live account for people, or one JSON object a line."""
+"""How the demo of field case 1 is told to people."""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import click
 
+from ttlock_agent.demo.narrator import Narrator, door, say_verdict
 from ttlock_agent.demo.story import Account
 
-_DOOR: Final = {True: ("opens", "green"), False: ("stays shut", "red")}
 
-
-def tell_as_json(event: str, fields: dict[str, Any]) -> None:
-    """Print one step as one JSON object."""
-    click.echo(json.dumps({"event": event, **fields}))
-
-
-class Narrator:
+class StoryNarrator(Narrator[Account]):
     """Tells the story in sentences; colours only where the terminal has them."""
-
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._started_s = monotonic()
-
-    def tell(self, event: str, fields: dict[str, Any]) -> None:
-        """Print one step."""
-        sentence = getattr(self, f"_{event}")(fields)
-        at = click.style(f"{self._monotonic() - self._started_s:6.1f} s", dim=True)
-        click.echo(f"{at}  {sentence}")
 
     def close(self, account: Account) -> None:
         """Print the closing table."""
@@ -39,21 +20,22 @@ class Narrator:
         for passcode in account.passcodes:
             seconds = "-" if passcode.seconds is None else f"{passcode.seconds:.1f}"
             click.echo(
-                f"  {passcode.digits:<10}{_door(passcode.opened_before, 14)}"
-                f"{passcode.result or '-':<10}{_door(passcode.opened_after, 14)}{seconds:>8}"
+                f"  {passcode.digits:<10}{door(passcode.opened_before, 14)}"
+                f"{passcode.result or '-':<10}{door(passcode.opened_after, 14)}{seconds:>8}"
             )
         click.echo()
         before, after = account.clock_error_before_s, account.clock_error_after_s
         click.echo(f"  gateway verdict    {account.verdict.get('verdict')}")
         click.echo(f"  lock clock error   {_span(before)} before, {_span(after)} after")
         if account.guest is not None:
-            second = _door(account.guest.second_try, 0)
+            second = door(account.guest.second_try, 0)
             click.echo(f"  guest at the door  fails once, is helped; the second try {second}")
         click.echo(f"  Bluetooth sessions {account.ble_sessions}")
-        verdict = ("every passcode opens the door", "green")
-        if not account.is_good:
-            verdict = ("NOT every passcode opens the door", "red")
-        click.echo("  " + click.style(verdict[0], fg=verdict[1], bold=True))
+        say_verdict(
+            is_good=account.is_good,
+            good="every passcode opens the door",
+            bad="NOT every passcode opens the door",
+        )
 
     def _scene(self, fields: dict[str, Any]) -> str:
         return (
@@ -62,9 +44,8 @@ class Narrator:
         )
 
     def _typed(self, fields: dict[str, Any]) -> str:
-        door, colour = _DOOR[fields["opened"]]
         reason = "" if fields["opened"] else f" ({fields['reason'].replace('_', ' ')})"
-        return f"Keypad: {fields['passcode']} - the door {click.style(door, fg=colour)}{reason}."
+        return f"Keypad: {fields['passcode']} - the door {door(fields['opened'], 0)}{reason}."
 
     def _cloud_accepted(self, fields: dict[str, Any]) -> str:
         return f"Booking system: the cloud adds {fields['passcode']}, answer: success."
@@ -101,11 +82,6 @@ class Narrator:
 
     def _mqtt_request(self, fields: dict[str, Any]) -> str:
         return f"Booking system, over plain MQTT: one more passcode, by {fields['deadline_at']}."
-
-
-def _door(is_open: bool, width: int) -> str:
-    word, colour = _DOOR[is_open]
-    return click.style(f"{word:<{width}}", fg=colour)
 
 
 def _span(seconds: float | None) -> str:
