@@ -5,7 +5,7 @@ IN_GUEST := PYTHONPATH=/opt/site:/work/tests/fullstack/vm /opt/ttlock-agent/curr
 	/work/tests/fullstack/vm
 
 .PHONY: help demo demo-restore test check format bench fuzz deb test-deb test-vm test-vm-arm64 bench-vm soak-vm \
-	nightly storm storm-nightly clean
+	nightly storm storm-nightly crash-restore clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -81,10 +81,15 @@ storm: .venv/.test
 	$(BIN)/python -m tests.storm crash --list build/storm-pairs.txt
 	$(BIN)/python -m tests.storm random --seed $(or $(SEED),0) --count $(or $(COUNT),1000)
 
+## make crash-restore   the agent killed at every step of backup, reset, enrolment and restore
+crash-restore: .venv/.test
+	TTLOCK_CRASH_POINTS=all $(BIN)/python -m pytest -q -s tests/integration/test_backup_crash.py
+
 ## make storm-nightly   ten times as many hours, other ones each night, and five real minutes
 storm-nightly: .venv/.test
 	$(MAKE) storm SEED=$(or $(SEED),$(shell date +%y%m%d)00000) COUNT=$(or $(COUNT),10000)
 	$(BIN)/python -m tests.storm real --seed $(or $(SEED),$(shell date +%y%m%d))
+	$(MAKE) crash-restore
 
 ## make clean     remove what was made here
 clean:

@@ -702,6 +702,21 @@ async def test_a_restore_that_was_broken_off_is_unknown_until_the_lock_is_read(
     assert rig.clock.now() >= ended.deadline_at
 
 
+async def test_nobody_overtakes_a_restore_in_its_middle(rig: BenchRig) -> None:
+    job = await broken_off(rig)
+    rig.door.is_in_range = True
+    rig.door.set_faults()
+    rig.door.after_write = no_hook
+    # The restore pauses still; the lock is there already.
+    asked = await rig.ask("backup.create", source="control", id="b-1")
+    for _ in range(50):
+        await rig.journal.counts()  # lets the bench go on, if it wants to
+    restored, made = await rig.done(job, asked)
+    assert restored.state is JobState.PROVED
+    assert made.result is not None
+    assert made.result["holds"]["passcodes"] == len(furnished_door().held)
+
+
 async def test_a_restore_ends_with_everything_read_back(rig: BenchRig) -> None:
     job = await broken_off(rig)
     rig.door.is_in_range = True
