@@ -8,13 +8,12 @@ signal; whatever it interrupts is in the journal.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import secrets
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -30,7 +29,6 @@ from ttlock_agent.control.server import serve_control
 from ttlock_agent.diagnose.diagnosis import Diagnosis
 from ttlock_agent.diagnose.firmware import all_faults
 from ttlock_agent.diagnose.gather import Gatherer
-from ttlock_agent.errors import JournalError, JournalProblem
 from ttlock_agent.health import Health, HealthTeller
 from ttlock_agent.heartbeats import Heartbeats
 from ttlock_agent.herald import Herald
@@ -61,7 +59,7 @@ from ttlock_agent.mqtt.state import ConnectionState
 from ttlock_agent.service import LockStatus, Service, Vitals
 from ttlock_agent.systemd import Notifier, watchdog_interval_s
 from ttlock_agent.timesync import CANNOT_TELL, TimeSync
-from ttlock_agent.vault import KeySource, Vault, load_master_key
+from ttlock_agent.vault import open_vault
 from ttlock_agent.watch.start import start_watch
 from ttlock_protocol.advertisement import Advertisement
 
@@ -92,6 +90,8 @@ class Surroundings:
     """For secrets: unpredictable, unlike ``random``."""
     register_secret: Callable[[str], None] = lambda _secret: None
     """Told every secret that the agent handles, so that no log shows it by accident."""
+    is_alone: bool = False
+    """Serve callers on this machine and the locks, and leave network and watch to another run."""
 
 
 async def run_agent(config: Config, surroundings: Surroundings) -> None:
@@ -103,7 +103,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
     heartbeats = Heartbeats(clock)
     bell = Bell()
     async with AsyncExitStack() as stack:
-        vault, key_source = _open_vault(config.agent.state_directory)
+        vault, key_source = open_vault(config.agent.state_directory)
         journal = await Journal.open(
             config.agent.state_directory, vault, clock, on_change=bell.ring
         )
@@ -247,28 +247,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 await service.on_mqtt(request)
 
         owners: list[Callable[[], Coroutine[Any, Any, None]]] = [
-            connection.run,
-            RequestBridge(
-                connection.incoming,
-                on_mqtt,
-                topics=topics,
-                connection=connection,
-                clock=clock,
-                response_prefix=config.mqtt.response_topic_prefix,
-            ).run,
-            OutboxPublisher(
-                journal, connection, wake=stack.enter_context(bell.listener()), clock=clock
-            ).run,
-            health_teller.run,
-            HeardTeller(heard, memory.show_state, clock=clock).run,
             *radios.owners,
-            DoorWatch(
-                links,
-                locks.profiles,
-                clock=clock,
-                on_sign=radios.someone_is_at,
-                on_heard=on_heard,
-            ).run,
             bench.run,
             Deadlines(
                 journal,
@@ -277,19 +256,43 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 deadline_alarm,
                 beat=heartbeats.loop("deadlines", limit_s=JOURNAL_LIMIT_S),
             ).run,
-            Housekeeper(journal, clock).run,
-            lambda: introduce(journal, info_of(config, topics), clock),
-            Daylight(journal, intake, locks.profiles, clock).run,
-            Herald(
-                surroundings.notifier,
-                heartbeats,
-                summary=service.summary,
-                clock=clock,
-                watchdog_interval_s=watchdog_interval_s(),
-            ).run,
         ]
-        news = stack.enter_context(bell.listener())
-        owners += [lambda: watch.run(news), *watching.owners]
+        if not surroundings.is_alone:
+            owners += [
+                connection.run,
+                RequestBridge(
+                    connection.incoming,
+                    on_mqtt,
+                    topics=topics,
+                    connection=connection,
+                    clock=clock,
+                    response_prefix=config.mqtt.response_topic_prefix,
+                ).run,
+                OutboxPublisher(
+                    journal, connection, wake=stack.enter_context(bell.listener()), clock=clock
+                ).run,
+                health_teller.run,
+                HeardTeller(heard, memory.show_state, clock=clock).run,
+                DoorWatch(
+                    links,
+                    locks.profiles,
+                    clock=clock,
+                    on_sign=radios.someone_is_at,
+                    on_heard=on_heard,
+                ).run,
+                Housekeeper(journal, clock).run,
+                lambda: introduce(journal, info_of(config, topics), clock),
+                Daylight(journal, intake, locks.profiles, clock).run,
+                Herald(
+                    surroundings.notifier,
+                    heartbeats,
+                    summary=service.summary,
+                    clock=clock,
+                    watchdog_interval_s=watchdog_interval_s(),
+                ).run,
+                partial(watch.run, stack.enter_context(bell.listener())),
+                *watching.owners,
+            ]
         await stack.enter_async_context(
             serve_control(config.agent.control_socket, service.on_control)
         )
@@ -306,25 +309,6 @@ async def _serve(owners: list[Callable[[], Coroutine[Any, Any, None]]], notifier
     finally:
         notifier.stopping()
         log.info("agent_stopping")
-
-
-def _open_vault(state_directory: Path) -> tuple[Vault, KeySource]:
-    try:
-        state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise JournalError(
-            f"The state directory {state_directory} cannot be made: {error.strerror}.",
-            problem=JournalProblem.NOT_WRITABLE,
-        ) from error
-    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    key = load_master_key(state_directory, Path(credentials) if credentials else None)
-    if key.source is not KeySource.CREDENTIAL:
-        log.warning(
-            "vault_key_beside_its_vault",
-            source=key.source.value,
-            hint="Whoever copies the state directory copies the key; see LoadCredentialEncrypted=.",
-        )
-    return Vault(key), key.source
 
 
 def _mqtt_settings(config: Config, register_secret: Callable[[str], None]) -> MqttSettings:

@@ -22,11 +22,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
+import structlog
 from Crypto.Cipher import AES  # noqa: TID251 - the vault is the agent's one user of cryptography
 from Crypto.Hash import SHA256  # noqa: TID251 - as above
 from Crypto.Protocol.KDF import HKDF  # noqa: TID251 - as above
 
-from ttlock_agent.errors import VaultError
+from ttlock_agent.errors import JournalError, JournalProblem, VaultError
 
 CREDENTIAL_NAME = "vault-key"
 KEY_FILE_NAME = "vault.key"
@@ -43,6 +44,8 @@ MAX_SCRYPT_BYTES = 64 * 1024 * 1024
 """Memory that one passphrase may cost: more than we write, little enough for the smallest Pi."""
 _MAX_SCRYPT_LANES = 4
 _MAX_SCRYPT_BLOCK = 32
+
+log = structlog.get_logger()
 
 RandomBytes = Callable[[int], bytes]
 """Returns that many unpredictable bytes."""
@@ -206,6 +209,29 @@ def load_master_key(
     if value is None:
         raise VaultError(f"The key file {path} vanished while it was read.")
     return MasterKey(value=value, source=source)
+
+
+def open_vault(state_directory: Path) -> tuple[Vault, KeySource]:
+    """Return the vault of an agent and where its key came from; the directory is made if need be.
+
+    Raises ``VaultError``, or ``JournalError`` for a directory that cannot be made.
+    """
+    try:
+        state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise JournalError(
+            f"The state directory {state_directory} cannot be made: {error.strerror}.",
+            problem=JournalProblem.NOT_WRITABLE,
+        ) from error
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    key = load_master_key(state_directory, Path(credentials) if credentials else None)
+    if key.source is not KeySource.CREDENTIAL:
+        log.warning(
+            "vault_key_beside_its_vault",
+            source=key.source.value,
+            hint="Whoever copies the state directory copies the key; see LoadCredentialEncrypted=.",
+        )
+    return Vault(key), key.source
 
 
 def _derive(key: MasterKey, duty: bytes) -> bytes:

@@ -11,6 +11,7 @@ from ttlock_agent.cli import told
 from ttlock_agent.cli.bench import backup_and_passphrase, first_line, passphrase_options
 from ttlock_agent.cli.control import socket_option
 from ttlock_agent.cli.jobs import finish, json_option, run_job
+from ttlock_agent.cli.verbs import group
 
 _WARNING = """\
 Enrolling makes this agent the only one that can speak to the lock: the vendor's app and the gateway
@@ -19,9 +20,7 @@ and hand its new keys to the agent with `ttlock-agent keys import`.\
 """
 
 
-@click.group("lock")
-def lock_command() -> None:
-    """Do what cannot be undone to a lock."""
+lock_command = group("lock")
 
 
 @lock_command.command("reset")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from types import MappingProxyType
 from typing import Final, NoReturn
@@ -10,7 +11,8 @@ from typing import Final, NoReturn
 import click
 
 from ttlock_agent import __version__
-from ttlock_agent.errors import EX_USAGE, AgentError
+from ttlock_agent.cli.control import AgentSaidNo
+from ttlock_agent.errors import EX_REJECTED, EX_TRY_LATER, EX_USAGE, AgentError
 
 _COMMANDS: Final = MappingProxyType(
     {
@@ -21,6 +23,21 @@ _COMMANDS: Final = MappingProxyType(
         "keys": "keys:keys_command",
         "backup": "backup:backup_command",
         "lock": "lock:lock_command",
+        **dict.fromkeys(
+            (
+                "passcode",
+                "card",
+                "fingerprint",
+                "passage",
+                "setting",
+                "admin-passcode",
+                "clock",
+                "log",
+                "job",
+                "gateway",
+            ),
+            "verbs:group",
+        ),
         "enrol": "lock:enrol_command",
         "restore": "restore:restore_command",
         "hil": "hil:hil_command",
@@ -29,7 +46,7 @@ _COMMANDS: Final = MappingProxyType(
         "virtual-lock": "virtual_lock:virtual_lock_command",
     }
 )
-"""Where each subcommand lives: the module in this package, and the command in it."""
+"""Where each subcommand lives: the module in this package, and the command in it or its maker."""
 
 
 class _Commands(click.Group):
@@ -42,7 +59,8 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, name = _COMMANDS[cmd_name].split(":")
-        command = getattr(importlib.import_module(f"ttlock_agent.cli.{module}"), name)
+        found = getattr(importlib.import_module(f"ttlock_agent.cli.{module}"), name)
+        command = found if isinstance(found, click.Command) else found(cmd_name)
         assert isinstance(command, click.Command), "the table names commands"
         return command
 
@@ -54,15 +72,39 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line; an error is two lines on standard error and an exit code."""
+    """Run the command line; an error is two lines on standard error and an exit code.
+
+    With ``--json`` it is one JSON object on standard output besides, in the form of every answer.
+    """
     try:
         sys.exit(cli.main(prog_name="ttlock-agent", standalone_mode=False))
     except AgentError as error:
-        click.echo(f"ttlock-agent: {error.message}\n  {error.hint}", err=True)
-        sys.exit(error.exit_code)
+        _leave(error.exit_code, error.code, error.message, error.hint, is_retryable=error.retryable)
+    except AgentSaidNo as refused:
+        said = refused.failure
+        is_retryable = said.exit_code == EX_TRY_LATER
+        _leave(said.exit_code, said.code, said.message, said.hint, is_retryable=is_retryable)
+    except click.UsageError as error:
+        error.show()
+        _leave_json(EX_USAGE, "usage", error.format_message(), "See --help.")
     except click.ClickException as error:
         error.show()
-        sys.exit(EX_USAGE if isinstance(error, click.UsageError) else error.exit_code)
+        _leave_json(error.exit_code, "usage", error.format_message(), "See --help.")
     except click.Abort:
-        click.echo("Aborted.", err=True)
-        sys.exit(1)
+        _leave(EX_REJECTED, "aborted", "Aborted: it was not confirmed.", "Nothing was changed.")
+
+
+def _leave(
+    exit_code: int, code: str, message: str, hint: str, *, is_retryable: bool = False
+) -> NoReturn:
+    click.echo(f"ttlock-agent: {message}\n  {hint}", err=True)
+    _leave_json(exit_code, code, message, hint, is_retryable=is_retryable)
+
+
+def _leave_json(
+    exit_code: int, code: str, message: str, hint: str, *, is_retryable: bool = False
+) -> NoReturn:
+    if "--json" in sys.argv:
+        error = {"code": code, "message": message, "hint": hint, "retryable": is_retryable}
+        click.echo(json.dumps({"status": "failed", "error": error}))
+    sys.exit(exit_code)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from pathlib import Path
 
 import click
 
+from ttlock_agent.alone import config_alone
 from ttlock_agent.app import Surroundings, run_agent
 from ttlock_agent.clock import SystemClock
 from ttlock_agent.config import Config, check_config, load_config
@@ -27,15 +29,24 @@ from ttlock_agent.timesync import SystemTimeSync
     show_default=True,
     help="Configuration file.",
 )
-def run_command(file: Path) -> None:
+@click.option(
+    "--alone",
+    "socket",
+    type=click.Path(path_type=Path),
+    hidden=True,
+    help="Serve this socket alone, without network, until standard input ends.",
+)
+def run_command(file: Path, socket: Path | None) -> None:
     """Run the agent until it is told to stop (SIGTERM, Ctrl-C)."""
     config = load_config(file)
+    if socket is not None:
+        config = config_alone(config, socket)
     redactor = Redactor()
     configure_logging(config.agent.log_level, redactor)
     for finding in check_config(file):
         click.echo(str(finding), err=True)
     try:
-        asyncio.run(_run(config, redactor))
+        asyncio.run(_run(config, redactor, is_alone=socket is not None))
     except BaseExceptionGroup as group:
         raise _cause(group) from None
 
@@ -48,7 +59,7 @@ def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
-async def _run(config: Config, redactor: Redactor) -> None:
+async def _run(config: Config, redactor: Redactor, *, is_alone: bool) -> None:
     clock, adapters = SystemClock(), Adapters()
     surroundings = Surroundings(
         clock=clock,
@@ -56,12 +67,26 @@ async def _run(config: Config, redactor: Redactor) -> None:
         adapters=adapters,
         time_sync=SystemTimeSync(clock),
         register_secret=redactor.register,
+        is_alone=is_alone,
     )
     running = asyncio.create_task(run_agent(config, surroundings))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, running.cancel)
+    if is_alone:
+        # Whoever started this agent may be killed: then it must not stay.
+        await loop.connect_read_pipe(lambda: _Ending(running), sys.stdin)
     try:
         await running
     except asyncio.CancelledError:
         return  # told to stop: a good end
+
+
+class _Ending(asyncio.Protocol):
+    """Ends a task with the input that it listens to."""
+
+    def __init__(self, running: asyncio.Task[None]) -> None:
+        self._running = running
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._running.cancel()

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from ttlock_agent.cli.control import ask_agent, socket_option
+from ttlock_agent.cli.control import ask_agent, running_agent_option
 from ttlock_agent.service import STATUS
 
 
 @click.command("status")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@socket_option
+@running_agent_option
 def status_command(*, as_json: bool, socket: Path) -> None:
     """Say how the running agent, its broker, its locks and its open jobs are."""
     body = ask_agent(socket, STATUS)

@@ -37,6 +37,17 @@ def call(path: Path, verb: str, request: dict[str, Any] | None = None) -> Genera
             ) from None
 
 
+def is_answering(path: Path) -> bool:
+    """Whether an agent listens on ``path``, be it that it may not be talked to."""
+    try:
+        _connect(path).close()
+    except ControlForbidden:
+        return True
+    except ControlUnavailable:
+        return False
+    return True
+
+
 def _connect(path: Path) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

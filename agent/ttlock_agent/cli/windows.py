@@ -1,0 +1,40 @@
+"""Windows of passage mode as people write them: ``mon-fri 08:00-18:00``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import click
+
+_DAYS: Final = ("every-day", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_HOURS: Final = re.compile(r"(\d\d:\d\d)-(\d\d:\d\d)")
+HELP: Final = (
+    'Write for example "mon-fri 08:00-18:00", "sun", "every-day 09:00-17:00", "1st 10:00-12:00" for'
+    ' a day of each month, or "1st of 5" for one of each year.'
+)
+_OF_MONTH: Final = re.compile(r"(\d{1,2})(?:st|nd|rd|th)(?: of (\d{1,2}))?")
+
+
+def parse_windows(texts: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the fields of each window; the agent judges them."""
+    return [window for text in texts for window in _windows(text)]
+
+
+def _windows(text: str) -> list[dict[str, Any]]:
+    hours: dict[str, Any] = {}
+    days = text.strip().lower()
+    if found := _HOURS.search(days):
+        hours = {"starts_at": found[1], "ends_at": found[2]}
+        days = days[: found.start()].strip()
+    if found := _OF_MONTH.fullmatch(days):
+        if found[2] is None:
+            return [{"kind": "monthly", "day": int(found[1])} | hours]
+        return [{"kind": "yearly", "day": int(found[1]), "month": int(found[2])} | hours]
+    first, _, last = (days, "", "") if days == _DAYS[0] else days.partition("-")
+    if first not in _DAYS or (last and last not in _DAYS[1:]):
+        raise click.UsageError(f"{text!r} is no window of passage mode. {HELP}")
+    begin = _DAYS.index(first)
+    end = _DAYS.index(last) if last else begin
+    return [{"kind": "weekly", "day": day} | hours for day in range(begin, end + 1)]
