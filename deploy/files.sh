@@ -12,6 +12,10 @@ put() { # mode, source, target
 }
 
 put 644 "$here/ttlock-agent.service" /usr/lib/systemd/system/ttlock-agent.service
+# The helper that restarts Bluetooth; the owner enables it, nobody else does.
+for unit in ttlock-agent-bluetooth.path ttlock-agent-bluetooth.service; do
+    put 644 "$here/$unit" "/usr/lib/systemd/system/$unit"
+done
 put 644 "$here/sysusers.conf" /usr/lib/sysusers.d/ttlock-agent.conf
 put 644 "$here/tmpfiles.conf" /usr/lib/tmpfiles.d/ttlock-agent.conf
 put 755 "$here/release.sh" /usr/lib/ttlock-agent/release.sh

@@ -10,7 +10,7 @@
 # Pi OS, with python3 and systemd; run it as root.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-unit=ttlock-agent.service
+unit=ttlock-agent.service helper=ttlock-agent-bluetooth
 
 die() { echo "$*" >&2; exit 1; }
 usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 64; }
@@ -26,10 +26,11 @@ case $1 in
     exit
     ;;
 --remove)
-    [ ! -d /run/systemd/system ] || systemctl disable --now "$unit" || true
+    [ ! -d /run/systemd/system ] || systemctl disable --now "$unit" "$helper.path" || true
     "$here/release.sh" remove
     rm -rf /usr/lib/ttlock-agent /usr/share/doc/ttlock-agent
     rm -f /usr/bin/ttlock-agent "/usr/lib/systemd/system/$unit" \
+        "/usr/lib/systemd/system/$helper.path" "/usr/lib/systemd/system/$helper.service" \
         /usr/lib/sysusers.d/ttlock-agent.conf /usr/lib/tmpfiles.d/ttlock-agent.conf \
         /usr/share/bash-completion/completions/ttlock-agent \
         /usr/share/zsh/vendor-completions/_ttlock-agent \

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -137,3 +139,55 @@ async def test_the_power_stays_on_while_another_lock_is_connected(dbus_rig: Blue
     await link.write(b"x")
     await link.close()
     assert dbus_rig.factory.state.recovery.power_cycle == 0
+
+
+async def test_a_stuck_adapter_is_helped_while_nobody_wants_to_connect(bus: object) -> None:
+    """Else whoever stands at the door would not be noticed."""
+    async with bluez_rig() as rig:
+        rig.bluez.is_stuck = True
+        async for sighting in rig.factory.sightings():
+            assert sighting.address == MAC
+            break
+        counts = rig.factory.state.recovery
+        assert (counts.power_cycle, counts.drop_device) == (1, 0)
+
+
+async def help_with(rig: BluezRig, request: Path) -> None:
+    """What the helper does: take the request, restart the service."""
+    while not request.exists():
+        await asyncio.sleep(0)
+    request.unlink()
+    await rig.bluez.kill()
+    rig.bluez.is_stuck = False
+    await rig.bluez.start()
+
+
+@pytest.mark.parametrize("has_helper", [True, False])
+async def test_where_there_is_a_helper_the_service_is_restarted(
+    bus: object, tmp_path: Path, has_helper: bool
+) -> None:
+    request = tmp_path / "restart-bluetooth"
+    times = replace(FAST, helper_s=10.0 if has_helper else 0.1)
+    async with bluez_rig(times=times, restart_request=request) as rig:
+        rig.bluez.is_stuck = True
+        rig.bluez.refuse("Set", *[Refusal("Failed", "Failed")] * 3)
+        for _ in range(3):
+            with pytest.raises(AdapterUnavailable):
+                await rig.factory.connect(MAC, timeout_s=UNSEEN_S)
+        helper = asyncio.create_task(help_with(rig, request)) if has_helper else None
+        with pytest.raises(AdapterUnavailable):
+            await rig.factory.connect(MAC, timeout_s=UNSEEN_S)
+        state = rig.factory.state
+        assert not request.exists()
+        assert state.needs_operator is not has_helper
+        assert state.recovery.restart_service == has_helper
+        if helper is not None:
+            await helper
+            await (await rig.factory.connect(MAC, timeout_s=SEEN_S)).close()
+
+
+async def test_a_request_that_cannot_be_written_leaves_it_to_the_operator(
+    bus: object, tmp_path: Path
+) -> None:
+    async with bluez_rig(restart_request=tmp_path / "nowhere" / "restart-bluetooth") as rig:
+        assert not await rig.factory.restart_service()

@@ -12,11 +12,13 @@ from pathlib import Path
 import pytest
 
 from ttlock_agent.errors import EX_CONFIG
+from ttlock_agent.link.router import RESTART_REQUEST
 from ttlock_agent.vault import CREDENTIAL_NAME
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 UNIT = DEPLOY / "ttlock-agent.service"
+HELPER = DEPLOY / "ttlock-agent-bluetooth"
 EXPOSURE_LIMIT = 13
 """In tenths, as `systemd-analyze security --threshold` wants it."""
 
@@ -75,6 +77,40 @@ def test_systemd_finds_nothing_to_complain_about(tmp_path: Path) -> None:
     done = run(needs("systemd-analyze"), "verify", "--man=no", unit)
     complaints = [line for line in done.stderr.splitlines() if UNIT.name in line]
     assert (done.returncode, complaints) == (0, []), done.stderr
+
+
+@pytest.mark.parametrize("kind", ["path", "service"])
+def test_systemd_understands_the_helper(tmp_path: Path, kind: str) -> None:
+    for each in ("path", "service"):
+        shutil.copy(HELPER.with_suffix(f".{each}"), tmp_path)
+    unit = tmp_path / HELPER.with_suffix(f".{kind}").name
+    done = run(needs("systemd-analyze"), "verify", "--man=no", unit)
+    complaints = [line for line in done.stderr.splitlines() if HELPER.stem in line]
+    assert (done.returncode, complaints) == (0, []), done.stderr
+
+
+def test_the_helper_waits_for_what_the_agent_writes_and_takes_it_away() -> None:
+    request = f"/run/{settings()['RuntimeDirectory'][0]}/{RESTART_REQUEST}"
+    assert settings(HELPER.with_suffix(".path"))["PathExists"] == [request]
+    service = settings(HELPER.with_suffix(".service"))
+    assert service["ExecStart"] == [
+        f"/usr/bin/rm -f {request}",
+        "/usr/bin/systemctl try-restart bluetooth.service",
+    ]
+    assert service["ReadWritePaths"] == [f"-{Path(request).parent}"]
+    assert service["CapabilityBoundingSet"] == ["CAP_DAC_OVERRIDE"]
+
+
+def test_nobody_enables_the_helper_but_the_owner() -> None:
+    scripts = [DEPLOY / "install.sh", *(DEPLOY / "debian").iterdir()]
+    names = re.compile(r"\$helper|ttlock-agent-bluetooth")
+    enabling = [
+        line
+        for script in scripts
+        for line in read(script)
+        if names.search(line) and re.search(r"\b(enable|preset)\b", line)
+    ]
+    assert enabling == []
 
 
 def test_a_wrong_configuration_is_not_tried_again() -> None:

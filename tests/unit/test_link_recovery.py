@@ -11,6 +11,7 @@ from ttlock_agent.errors import AdapterProblem, LinkError
 from ttlock_agent.link.bluez_errors import unavailable
 from ttlock_agent.link.bluez_recovery import (
     POWER_CYCLE_EVERY_S,
+    RESTART_EVERY_S,
     RecoveryCounts,
     RecoveryLadder,
     Rung,
@@ -37,6 +38,7 @@ class Remedies:
     def __init__(self) -> None:
         self.done: list[str] = []
         self.error: LinkError | None = None
+        self.has_helper = False
 
     async def clear_scan(self) -> None:
         await self._do("clear_scan")
@@ -46,6 +48,11 @@ class Remedies:
 
     async def power_cycle(self) -> None:
         await self._do("power_cycle")
+
+    async def restart_service(self) -> bool:
+        if self.has_helper:
+            self.done.append("restart_service")
+        return self.has_helper
 
     async def _do(self, what: str) -> None:
         self.done.append(what)
@@ -68,13 +75,49 @@ def ladder(remedies: Remedies, clock: StoppedClock) -> RecoveryLadder:
     return RecoveryLadder(remedies, clock=clock)
 
 
-async def climb(ladder: RecoveryLadder, times: int, *, may_power_cycle: bool = True) -> list[Rung]:
-    return [await ladder.failed(MAC, may_power_cycle=may_power_cycle) for _ in range(times)]
+async def climb(ladder: RecoveryLadder, times: int, *, may_interrupt: bool = True) -> list[Rung]:
+    return [await ladder.failed(MAC, may_interrupt=may_interrupt) for _ in range(times)]
 
 
 async def test_rungs_are_climbed_in_order(ladder: RecoveryLadder, remedies: Remedies) -> None:
-    assert await climb(ladder, 5) == [*Rung, Rung.CLEAR_SCAN]
-    assert remedies.done == ["clear_scan", f"drop_device {MAC}", "power_cycle", "clear_scan"]
+    remedies.has_helper = True
+    assert await climb(ladder, 6) == [*Rung, Rung.CLEAR_SCAN]
+    assert remedies.done == [
+        "clear_scan",
+        f"drop_device {MAC}",
+        "power_cycle",
+        "restart_service",
+        "clear_scan",
+    ]
+    assert ladder.counts == RecoveryCounts(
+        clear_scan=2, drop_device=1, power_cycle=1, restart_service=1, tell_operator=1
+    )
+
+
+async def test_without_a_helper_the_operator_is_told_at_once(
+    ladder: RecoveryLadder, remedies: Remedies
+) -> None:
+    assert (await climb(ladder, 4))[2:] == [Rung.POWER_CYCLE, Rung.TELL_OPERATOR]
+    assert ladder.counts.restart_service == 0
+    assert ladder.needs_operator
+
+
+async def test_the_service_is_restarted_at_most_once_an_hour(
+    ladder: RecoveryLadder, remedies: Remedies, clock: StoppedClock
+) -> None:
+    remedies.has_helper = True
+    assert Rung.RESTART_SERVICE in await climb(ladder, 5)
+    clock.now_s += RESTART_EVERY_S - 1
+    assert Rung.RESTART_SERVICE not in await climb(ladder, 4)
+    clock.now_s += 1
+    assert Rung.RESTART_SERVICE in await climb(ladder, 4)
+
+
+async def test_without_a_lock_there_is_no_device_to_drop(
+    ladder: RecoveryLadder, remedies: Remedies
+) -> None:
+    rungs = [await ladder.failed(None, may_interrupt=True) for _ in range(3)]
+    assert rungs == [Rung.CLEAR_SCAN, Rung.POWER_CYCLE, Rung.TELL_OPERATOR]
 
 
 async def test_success_starts_from_the_ground(ladder: RecoveryLadder) -> None:
@@ -99,8 +142,11 @@ async def test_success_does_not_allow_another_power_cycle(ladder: RecoveryLadder
     assert Rung.POWER_CYCLE not in await climb(ladder, 4)
 
 
-async def test_the_power_stays_on_for_other_connections(ladder: RecoveryLadder) -> None:
-    assert await climb(ladder, 3, may_power_cycle=False) == [
+async def test_nothing_is_restarted_under_other_connections(
+    ladder: RecoveryLadder, remedies: Remedies
+) -> None:
+    remedies.has_helper = True
+    assert await climb(ladder, 3, may_interrupt=False) == [
         Rung.CLEAR_SCAN,
         Rung.DROP_DEVICE,
         Rung.TELL_OPERATOR,

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -35,6 +36,9 @@ from .bluez_scan import Ear, Heard, Mode, ScanChoice, first_of, scanning
 
 log = structlog.get_logger()
 
+HELPER_LOOKS: Final = 20
+"""How often it is looked whether the helper has taken a request."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BluezTimes:
@@ -52,6 +56,8 @@ class BluezTimes:
     """An adapter that has heard nothing at all for so long is taken for deaf."""
     power_off_s: float = 1.0
     """How long a power cycle leaves the adapter switched off."""
+    helper_s: float = 10.0
+    """The helper takes a request within moments, where it is enabled."""
     link: LinkTimes = field(default_factory=LinkTimes)
 
 
@@ -66,17 +72,20 @@ class BluezLinkFactory:
         answered: Collection[str] = (),
         times: BluezTimes | None = None,
         on_state: Callable[[AdapterState], None] = lambda _: None,
+        restart_request: Path | None = None,
     ) -> None:
         """``adapter`` is a name (``hci0``) or an address; ``None`` takes the first usable one.
 
         ``answered`` are the addresses of locks that want each write confirmed (D38). ``on_state``
-        is called whenever the adapter's state may have changed.
+        is called whenever the adapter's state may have changed. ``restart_request`` is a file that
+        a helper with more rights takes away and restarts BlueZ.
         """
         self._clock = clock
         self._wanted: Final = adapter
         self._answered = frozenset(answered)
         self._times = times or BluezTimes()
         self._on_state = on_state
+        self._restart_request = restart_request
         self._news = asyncio.Event()
         """Set by what BlueZ says of its adapters, of itself and of the bus."""
         self._bus = BluezBus(call_limit_s=self._times.call_s, on_news=self._on_news)
@@ -121,7 +130,7 @@ class BluezLinkFactory:
                 link = await self._connect(address, timeout_s)
             except LinkError as error:
                 if address not in self._open and self._may_be_the_adapter(error):
-                    await self._ladder.failed(address, may_power_cycle=not self._open)
+                    await self._ladder.failed(address, may_interrupt=not self._open)
                 self._tell()
                 raise
             self._ladder.worked()
@@ -138,8 +147,12 @@ class BluezLinkFactory:
             self._news.clear()
             mode = self._choice.mode
             heard: list[Sighting] = []
-            with suppress(AdapterUnavailable):
+            try:
                 heard = await self._listen(mode)
+            except AdapterUnavailable as error:
+                if self._may_be_the_adapter(error):
+                    async with self._airtime.exclusive():
+                        await self._ladder.failed(None, may_interrupt=not self._open)
             self._tell()
             for sighting in heard:
                 yield sighting
@@ -177,6 +190,25 @@ class BluezLinkFactory:
             await self._clock.sleep(self._times.power_off_s)
         finally:
             await self._pay_power(adapter.path)
+
+    async def restart_service(self) -> bool:
+        """Ask the helper, if there is one, to restart BlueZ."""
+        request = self._restart_request
+        if request is None:
+            return False
+        try:
+            request.touch()
+            for _ in range(HELPER_LOOKS):
+                await self._clock.sleep(self._times.helper_s / HELPER_LOOKS)
+                if not request.exists():
+                    return True
+        except OSError as error:
+            log.warning("restart_not_requested", error=type(error).__name__)
+            return False
+        finally:
+            with suppress(OSError):
+                request.unlink(missing_ok=True)
+        return False
 
     async def _connect(self, address: str, timeout_s: float) -> BluezLink:
         deadline_s = self._clock.monotonic() + timeout_s

@@ -13,12 +13,16 @@ from collections.abc import (
     Sequence,
 )
 from pathlib import Path
+from typing import Final
 
 from ttlock_agent.clock import Clock
 
 from . import Link, LinkFactory, Sighting
 from .adapters import AdapterState
 from .virtual import ADDRESS_PREFIX, VirtualLinkFactory
+
+RESTART_REQUEST: Final = "restart-bluetooth"
+"""What `deploy/ttlock-agent-bluetooth.path` waits for."""
 
 
 class LinkRouter:
@@ -95,8 +99,9 @@ def open_links(
 ) -> LinkRouter:
     """Return the way to the locks at ``addresses``; ``adapter`` is a name, an address or ``None``.
 
-    Those in ``answered`` want each write confirmed. Sockets of virtual locks are looked for in
-    ``runtime_directory``. ``on_adapter`` hears how the adapter is, if one is needed.
+    Those in ``answered`` want each write confirmed. In ``runtime_directory`` are the sockets of
+    virtual locks, and a restart of BlueZ is asked for there. ``on_adapter`` hears how the adapter
+    is, if one is needed.
     """
     addresses = tuple(addresses)
     bluetooth = None
@@ -105,7 +110,11 @@ def open_links(
         from .bluez import BluezLinkFactory  # noqa: PLC0415
 
         bluetooth = BluezLinkFactory(
-            clock=clock, adapter=adapter, answered=answered, on_state=on_adapter
+            clock=clock,
+            adapter=adapter,
+            answered=answered,
+            on_state=on_adapter,
+            restart_request=runtime_directory / RESTART_REQUEST,
         )
     virtual = VirtualLinkFactory(
         runtime_directory, clock=clock, addresses=filter(is_virtual, addresses)
