@@ -577,6 +577,21 @@ async def test_long_lists_are_said_to_fit_perhaps_not(tmp_path: Path) -> None:
         assert job.result["was_there"] >= 160
 
 
+async def test_a_lock_that_was_full_is_said_to_be_too_small_the_next_time(tmp_path: Path) -> None:
+    async with bench_at(tmp_path) as rig:
+        backup = await rig.backup()
+        asked = {"backup": backup, "onto_another_lock": True}
+        rig.door.lock._body.memory = empty(capacity=Capacity(passcodes=3, cards=9))
+        rehearsals = [await rig.do("lock.restore", dry_run=True, **asked)]
+        assert error_of(await rig.do("lock.restore", **asked)) == "restore_incomplete"
+        rehearsals.append(await rig.do("lock.restore", dry_run=True, **asked))
+        # What is known of one lock says nothing of another.
+        rig.door.lock._body.memory = replace(empty(), mac="AA:BB:CC:77:88:99")
+        rehearsals.append(await rig.do("lock.restore", dry_run=True, **asked))
+    told = [each.result["may_not_fit"] for each in rehearsals if each.result is not None]
+    assert told == [{}, {"passcodes": 3}, {}]
+
+
 async def test_unverified_switches_are_left_to_the_owner(tmp_path: Path) -> None:
     async with bench_at(tmp_path) as rig:
         backup = await rig.backup()

@@ -6,4 +6,5 @@
 ``restore``  carries out a plan and proves it        ``reset``    wipes a lock, behind interlocks
 ``enrol``    makes a wiped lock ours                 ``bench``    runs these as jobs
 ``words``    items for people, without secrets       ``desk``     answers what needs no lock
+``wishes``   what was asked for since the backup     ``notes``    what a restore remembers
 """

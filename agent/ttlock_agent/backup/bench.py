@@ -31,6 +31,7 @@ from ttlock_agent.jobs.progress import Progress
 from ttlock_agent.jobs.steps import Steps
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.waiting import Alarm, is_due
+from ttlock_agent.limits import stop_if_told
 from ttlock_agent.requests import BENCH_VERBS
 
 log = structlog.get_logger()
@@ -80,6 +81,7 @@ class Bench:
                 else:
                     await self._alarm.wait_until(await self._next_due_at())
             except JournalError as error:
+                stop_if_told()
                 log.error("journal_unusable", code=error.code, hint=error.hint)  # noqa: TRY400
                 await self._clock.sleep(JOURNAL_PAUSE_S)
 

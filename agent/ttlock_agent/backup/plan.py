@@ -6,6 +6,7 @@ carrying it out after whatever interruption.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -63,6 +64,11 @@ UNVERIFIED_SWITCHES: Final = (
 )
 USUAL_ROOM: Final = {read.PASSCODES: 150, read.CARDS: 1000, read.FINGERPRINTS: 200}
 """What locks are known to hold; none tells how much it has room for before it is full."""
+LENGTHS: Final[Mapping[str, Callable[[Content], int]]] = {
+    read.PASSCODES: lambda content: len(content.passcodes),
+    read.CARDS: lambda content: len(content.cards),
+}
+"""Of the lists that a lock may be too full for."""
 
 
 class _Impossible(Exception):
@@ -129,14 +135,15 @@ def make_plan(
     return Plan(findings=findings, steps=steps, blocked=blocked)
 
 
-def short_of_room(saved: Content) -> dict[str, int]:
-    """Return the lists that are longer than what locks are known to hold, and that number."""
-    lengths = {
-        read.PASSCODES: len(saved.passcodes),
-        read.CARDS: len(saved.cards),
-        read.FINGERPRINTS: len(saved.fingerprints),
-    }
-    return {item: room for item, room in USUAL_ROOM.items() if lengths[item] > room}
+def short_of_room(plan: Plan, known: Mapping[str, int]) -> dict[str, int]:
+    """Return the lists that would be longer than this lock, or else locks, are known to hold.
+
+    ``known`` is how much this one held when it was full; the result gives that number.
+    """
+    blocked = {each.finding.key for each in plan.blocked}
+    lengths = Counter(each.item for each in plan.findings if each.key not in blocked)
+    rooms = USUAL_ROOM | dict(known)
+    return {item: room for item, room in rooms.items() if lengths[item] > room}
 
 
 _ORDER: Final = (

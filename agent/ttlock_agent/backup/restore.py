@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from ttlock_agent.backup import read, words
 from ttlock_agent.backup.compare import Finding, Standing
 from ttlock_agent.backup.content import Content, SavedFingerprint
-from ttlock_agent.backup.plan import Plan, Step, make_plan, short_of_room
+from ttlock_agent.backup.plan import LENGTHS, Plan, Step, make_plan, short_of_room
 from ttlock_agent.backup.read import read_lock
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import BackupProblem, BackupUnusable, LockRefused, OutcomeUnknown
@@ -53,10 +53,18 @@ class _Tried:
 
 
 class Notes(Protocol):
-    """Remembers, for one restore, what was missing when it began."""
+    """Remembers what was missing when a restore began, and how much fits into the lock."""
 
     async def keep_first(self, keys: Sequence[Key]) -> frozenset[Key]:
         """Keep ``keys`` unless some are kept already; return those that are."""
+        ...
+
+    async def room(self, mac_digits: str) -> dict[str, int]:
+        """Return how much this very lock held of each list when it was full."""
+        ...
+
+    async def keep_room(self, mac_digits: str, room: Mapping[str, int]) -> None:
+        """Keep how much it held, for the next rehearsal."""
         ...
 
 
@@ -95,13 +103,14 @@ class Restore:
     async def rehearse(self, visit: Visit, *, is_other_lock: bool) -> dict[str, Any]:
         """Return what :meth:`run` would do, changing nothing."""
         held, plan = await self._look(visit, is_other_lock=is_other_lock)
+        room = await self._notes.room(held.lock.mac_digits)
         return {
             "would_restore": [self._describe(step.finding) for step in plan.steps],
             "not_restorable": self._blocked(plan),
             "fingerprints": self._fingerprints(plan),
             "was_there": self._count(plan, Standing.SAME),
             "only_in_lock": self._only_in_lock(plan),
-            "may_not_fit": short_of_room(self._saved),
+            "may_not_fit": short_of_room(plan, room),
             "changed": self._changes(held),
             "not_in_backup": words.not_read(self._saved),
         }
@@ -123,6 +132,7 @@ class Restore:
                 is_first = False
             todo = [step for step in plan.steps if self._is_worth_it(step)]
             if not todo:
+                await self._keep_room(held)
                 return self._report(held, plan)
             await self._steps.mark_sent()
             for number, step in enumerate(todo):
@@ -154,6 +164,11 @@ class Restore:
                 raise
         else:
             self._clock_was_off_s = error_s
+
+    async def _keep_room(self, held: Content) -> None:
+        full = {item: length(held) for item, length in LENGTHS.items() if item in self._tried.full}
+        if full:
+            await self._notes.keep_room(held.lock.mac_digits, full)
 
     def _is_worth_it(self, step: Step) -> bool:
         key = step.finding.key

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import structlog
@@ -14,9 +14,10 @@ from ttlock_agent.backup import words
 from ttlock_agent.backup.compare import Standing, agrees, compare, told_since
 from ttlock_agent.backup.content import Content
 from ttlock_agent.backup.enrol import Enrol, Ways, new_secrets
+from ttlock_agent.backup.notes import RestoreNotes
 from ttlock_agent.backup.read import read_lock
 from ttlock_agent.backup.reset import AFTERWARDS, Wipe
-from ttlock_agent.backup.restore import Key, Restore, check_same_lock
+from ttlock_agent.backup.restore import Restore, check_same_lock
 from ttlock_agent.backup.shelf import Opened, Shelf
 from ttlock_agent.backup.wishes import known_better
 from ttlock_agent.clock import Clock
@@ -53,8 +54,6 @@ from ttlock_protocol.keys import LockKeys
 from ttlock_protocol.localtime import to_lock
 
 log = structlog.get_logger()
-
-_RESTORE_NOTE: Final = "restore"
 
 Register = Callable[[str, Content], Awaitable[dict[str, Any]]]
 """Tells the cloud of a lock's custom passcodes; returns what came of it, as JSON."""
@@ -175,7 +174,7 @@ class Tasks:
             clock=self._clock,
             is_time_known=self._work.gate.is_time_known,
             steps=steps,
-            notes=_Notes(self._journal, job, self._clock.now()),
+            notes=RestoreNotes(self._journal, job, self._clock.now()),
         )
         await steps.begin()
         is_other_lock = params.is_other_lock
@@ -358,21 +357,3 @@ class Tasks:
             for wish in await self._journal.wanted(lock)
             if wish.digits not in wish.label
         }
-
-
-class _Notes:
-    """What was missing when a restore began, in the lock's memory."""
-
-    def __init__(self, journal: Journal, job: Job, now: datetime) -> None:
-        self._journal = journal
-        self._job = job
-        self._now = now
-
-    async def keep_first(self, keys: Sequence[Key]) -> frozenset[Key]:
-        """Keep ``keys``, unless this job kept some before."""
-        known = await self._journal.last_known(self._job.lock, _RESTORE_NOTE)
-        if known is not None and known.value["job"] == self._job.id:
-            return frozenset((item, number) for item, number in known.value["missing"])
-        note = {"job": self._job.id, "missing": [list(key) for key in keys]}
-        await self._journal.remember_lock(self._job.lock, _RESTORE_NOTE, note, self._now)
-        return frozenset(keys)

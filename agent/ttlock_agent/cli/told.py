@@ -99,8 +99,8 @@ def rehearsed(body: dict[str, Any]) -> str:
     lines += _section("cannot be put back", map(_with_reason, body["not_restorable"]))
     lines += _fingers(body["fingerprints"])
     lines += _section(
-        "may not fit, for locks are known to hold",
-        (f"{room} {name}" for name, room in body["may_not_fit"].items()),
+        "may not fit: this lock, or others like it, hold",
+        (f"no more than {room} {name}" for name, room in body["may_not_fit"].items()),
     )
     lines += _section("will be otherwise", body["changed"])
     lines += _section("only in the lock, and left alone", map(item, body["only_in_lock"]))
