@@ -9,9 +9,10 @@ import msgspec
 from ttlock_agent.backup.content import Content, decode_content, encode_content
 from ttlock_agent.backup.read import read_lock
 from ttlock_agent.errors import AgentError
+from ttlock_agent.lock.visit import Visit
 from ttlock_protocol.errors import CommandRefused, ProtocolError, Refusal
 from ttlock_protocol.features import FeatureSet
-from ttlock_protocol.messages.operate import GetFeatures
+from ttlock_protocol.messages.operate import GetFeatures, GetState
 
 from .book import Identified, Snapshot
 from .model import Chapter, CheckFailed, Group
@@ -87,7 +88,7 @@ async def identify(rig: Rig) -> None:
     async with rig.visit() as visit:
         content = await read_lock(visit, rig.profile, rig.clock)
         facts = content.lock
-        battery = (await visit.ask(GetFeatures())).battery_percent
+        battery = await _battery(visit)
     rig.mac = facts.mac or ""
     told = {
         "address": facts.mac or rig.profile.address,
@@ -98,7 +99,7 @@ async def identify(rig: Rig) -> None:
         "features": facts.features,
         "time zone": facts.zone,
         "clock error": None if facts.clock_error_s is None else f"{facts.clock_error_s:+.0f} s",
-        "battery": f"{battery} %",
+        "battery": None if battery is None else f"{battery} %",
         "signal": None if rig.air.rssi_dbm is None else f"{rig.air.rssi_dbm} dBm",
         "passcodes held": str(len(content.passcodes)),
         "cards held": str(len(content.cards)),
@@ -117,6 +118,13 @@ async def identify(rig: Rig) -> None:
         rig.book.write(Snapshot(at=rig.book.now(), sealed=sealed))
     rig.interlocks.has_power(battery)
     rig.interlocks.is_heard(rig.air.rssi_dbm)
+
+
+async def _battery(visit: Visit) -> int | None:
+    try:
+        return (await visit.ask(GetState())).battery_percent
+    except CommandRefused:
+        return None
 
 
 def snapshot_of(rig: Rig) -> Content | None:

@@ -20,6 +20,8 @@ from ttlock_protocol.messages.pairing import GetOfflinePasscodes, InitOfflinePas
 from ttlock_protocol.messages.passage import AddPassageEntry, ClearPassageEntries, PassageEntry
 from ttlock_protocol.messages.passcodes import ClearPasscodes, PasscodeType
 from ttlock_protocol.messages.rare import (
+    SetHotelAesKey,
+    SetHotelCardKey,
     SetHotelNumbers,
     SetNbAddress,
     SetWristbandKey,
@@ -33,6 +35,7 @@ from ttlock_protocol.procedures import (
 )
 
 from .box import Box
+from .check_contact import snapshot_of
 from .check_passcodes import hour_from, new_passcode
 from .model import Chapter, CheckFailed, Group, Need, expect, skip
 from .rig import Rig
@@ -106,6 +109,9 @@ async def clear_cards(rig: Rig) -> None:  # noqa: D103
     feature=Feature.FINGERPRINT,
 )
 async def clear_fingerprints(rig: Rig) -> None:  # noqa: D103
+    before = snapshot_of(rig)
+    if before is None or not before.fingerprints:
+        skip("it held none")
     await _clears(rig, None, ClearFingerprints(), list_fingerprints())
 
 
@@ -150,6 +156,8 @@ async def special(rig: Rig) -> None:
         (Feature.NB_IOT, SetNbAddress(port=5683, address="127.0.0.1")),
         (Feature.WRISTBAND, SetWristbandKey(key="hil-test")),
         (Feature.HOTEL_CARD, SetHotelNumbers(hotel=1, building=1, floor=1)),
+        (Feature.HOTEL_CARD, SetHotelCardKey(key=rig.random_bytes(6))),
+        (Feature.HOTEL_CARD, SetHotelAesKey(key=rig.random_bytes(16))),
     ):
         requests += [request] if has is not None and feature in has else []
     if not requests:

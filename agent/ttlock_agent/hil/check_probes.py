@@ -16,14 +16,13 @@ from ttlock_protocol.features import Feature
 from ttlock_protocol.frame import Version
 from ttlock_protocol.message import Request
 from ttlock_protocol.messages.auth import CheckRandom, CheckUser
-from ttlock_protocol.messages.clock import GetClock, SetClock
+from ttlock_protocol.messages.clock import GetClock
 from ttlock_protocol.messages.device import DeviceText, GetDeviceText
 from ttlock_protocol.messages.log import GetLog
 from ttlock_protocol.messages.operate import GetFeatures, GetState
 from ttlock_protocol.messages.pairing import Hello
-from ttlock_protocol.procedures import authenticate_user
 
-from .model import Chapter, Group, Need, expect, skip
+from .model import Chapter, Group, expect, skip
 from .rig import Rig
 
 CHECKS: Final = Chapter(Group.QUESTIONS)
@@ -151,18 +150,6 @@ async def overflow(rig: Rig) -> None:  # noqa: D103
             rig.answer("D5", f"a sum beyond 32 bits, taken modulo 2**32: {_said(refusal)}")
             return
     rig.answer("D5", f"no sum of {_OVERFLOWS} went beyond 32 bits")
-
-
-@CHECKS.check("probe.clock_rights", "May a user set its clock?", Need.CHANGES, answers=(18,))
-async def clock_rights(rig: Rig) -> None:  # noqa: D103
-    async with rig.talk() as talk:
-        await talk.client.run(authenticate_user(rig.profile.keys))
-        try:
-            await talk.client.request(SetClock(local_time=rig.local_now()))
-        except CommandRefused as refused:
-            rig.answer("D18", f"a user may not set the clock: {refused.refusal.name.lower()}")
-        else:
-            rig.answer("D18", "a user may set the clock")
 
 
 @CHECKS.check("probe.damage", "Does it answer a damaged frame?", answers=(43,))

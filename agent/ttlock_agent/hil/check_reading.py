@@ -10,12 +10,18 @@ from ttlock_protocol.features import Feature
 from ttlock_protocol.localtime import clock_drift
 from ttlock_protocol.message import Auth
 from ttlock_protocol.messages.auth import CheckUser
-from ttlock_protocol.messages.device import DeviceText, GetDeviceClock, GetDeviceMac, GetDeviceText
-from ttlock_protocol.messages.log import LogRecord
+from ttlock_protocol.messages.device import (
+    DeviceText,
+    GetDeviceClock,
+    GetDeviceMac,
+    GetDeviceSignal,
+    GetDeviceText,
+)
+from ttlock_protocol.messages.log import OLDEST, GetLog, LogRecord
 from ttlock_protocol.messages.operate import GetFeatures, GetState
 from ttlock_protocol.messages.pages import Unreadable
 from ttlock_protocol.messages.pairing import GetOfflinePasscodes
-from ttlock_protocol.messages.rare import GetHotelItem, GetRemoteControl
+from ttlock_protocol.messages.rare import Button, ClickRemoteControl, GetHotelItem, GetRemoteControl
 from ttlock_protocol.procedures import (
     authenticate_user,
     list_cards,
@@ -164,7 +170,10 @@ async def passage(rig: Rig) -> None:  # noqa: D103
 async def log(rig: Rig) -> None:  # noqa: D103
     async with rig.visit() as visit:
         auth = Auth.ADMIN if rig.quirks.log_needs_admin else Auth.NOTHING
-        part = await visit.run(read_log(cursor=0, limit=_MAX_RECORDS), auth=auth)
+        refusal = await rig.refusal_of(visit, GetLog(cursor=OLDEST))
+        is_empty = refusal == Refusal.RECORD_NOT_FOUND.name
+        expect(refusal is None or is_empty, f"It refuses: {(refusal or '').lower()}.")
+        part = await visit.run(read_log(cursor=OLDEST, limit=_MAX_RECORDS), auth=auth)
     rig.log_cursor = part.next_cursor
     records = [each for each in part.records if isinstance(each, LogRecord)]
     expect(len(records) == len(part.records), "A record of the log cannot be understood.")
@@ -184,6 +193,13 @@ async def offline(rig: Rig) -> None:  # noqa: D103
             expect(refused.refusal in has_none, f"It refuses: {refused.refusal.name.lower()}.")
 
 
+@CHECKS.check("device.signal", "A lock with NB-IoT tells its signal.", feature=Feature.NB_IOT)
+async def signal(rig: Rig) -> None:  # noqa: D103
+    async with rig.visit() as visit:
+        told = await visit.ask(GetDeviceSignal())
+    expect(told.rssi_dbm < 0, f"A signal of {told.rssi_dbm} dBm is none.")
+
+
 @CHECKS.check("hotel.read", "A hotel lock tells its numbers.", feature=Feature.HOTEL_CARD)
 async def hotel(rig: Rig) -> None:  # noqa: D103
     async with rig.visit() as visit:
@@ -193,5 +209,23 @@ async def hotel(rig: Rig) -> None:  # noqa: D103
 @CHECKS.check("remote.read", "A lock with key fobs tells of them.", feature=Feature.KEY_FOB)
 async def remote(rig: Rig) -> None:  # noqa: D103
     async with rig.talk() as talk:
-        await talk.client.request(CheckUser(lock_flag_position=rig.profile.keys.lock_flag_position))
+        await talk.client.request(_as_user(rig))
         await talk.client.request(GetRemoteControl())
+
+
+@CHECKS.check("remote.press", "It takes the button that stops.", feature=Feature.KEY_FOB)
+async def press(rig: Rig) -> None:
+    """The one button that moves nothing."""
+    async with rig.talk() as talk:
+        told = await talk.client.request(_as_user(rig))
+        await talk.client.request(
+            ClickRemoteControl(
+                proof=rig.profile.keys.proof(told.challenge),
+                unique_id=int(rig.clock.now().timestamp()) & 0xFFFFFFFF,
+                button=Button.STOP,
+            )
+        )
+
+
+def _as_user(rig: Rig) -> CheckUser:
+    return CheckUser(lock_flag_position=rig.profile.keys.lock_flag_position)

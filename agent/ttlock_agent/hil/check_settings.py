@@ -35,7 +35,7 @@ from ttlock_protocol.messages.settings import (
     SetVolume,
     Switch,
 )
-from ttlock_protocol.procedures import list_passage_entries
+from ttlock_protocol.procedures import authenticate_user, list_passage_entries
 
 from .model import Chapter, Check, Group, Need, Run, expect, skip
 from .rig import Rig
@@ -208,6 +208,16 @@ async def clock(rig: Rig) -> None:
         reading is not None and reading.error_s is not None and abs(reading.error_s) < 30,
         "Its clock is wrong after it was set right.",
     )
+
+
+@CHECKS.check(
+    "clock.set_as_user", "Whether a user may set its clock, too.", Need.CHANGES, answers=(18,)
+)
+async def clock_as_user(rig: Rig) -> None:  # noqa: D103 - the title says it
+    async with rig.talk() as talk:
+        await talk.client.run(authenticate_user(rig.profile.keys))
+        refusal = await rig.refusal_of(talk.visit, SetClock(local_time=rig.local_now()))
+    rig.answer("D18", "a user may set the clock" if refusal is None else f"refused: {refusal}")
 
 
 @CHECKS.check("switches.read", "It tells its switches.")

@@ -85,6 +85,10 @@ class Session:
                 group = check.group
                 self._person.say(f"\n  {group.value}")
             await self.judge(check)
+        self.close()
+
+    def close(self) -> None:
+        """Note that the run came to its end."""
         self.book.write(Closed(at=self.book.now()))
 
     async def go_on(self) -> None:

@@ -140,6 +140,9 @@ class Connection:
             self._answer(request, name, now)
         if FaultAction.PRETEND in hits:
             self._body.memory = before
+            # What did not happen is not announced either.
+            self._body.pushes.clear()
+            self._body.late_pushes.clear()
 
     def _read(self, frame: Frame) -> Request[Any] | None:
         """Return the request; ``None`` means silence. Raises ``Refused`` and ``DecodeError``."""

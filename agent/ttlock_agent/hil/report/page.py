@@ -32,11 +32,11 @@ def html_page(account: Account) -> str:
             _head(account),
             _failures(account),
             _left(account),
+            _quirks(account),
+            _signature(account),
             _plots(account),
             _checks(account),
             _questions(account),
-            _quirks(account),
-            _signature(account),
         )
     )
     return (
@@ -143,7 +143,7 @@ def _drawn(account: Account) -> Iterator[str]:
     )
     deliveries = [each for each in account.measures if each.name.startswith("delivery")]
     yield scatter(
-        "Deliveries, asked to proved (hollow: after a power cut)",
+        "Deliveries (hollow: after a power cut)",
         [
             Dot(float(number), each.value, each.name != "delivery")
             for number, each in enumerate(deliveries, start=1)
@@ -187,8 +187,14 @@ def _line(row: Row) -> str:
     return (
         f'<tr class="{kind}"><td class="mark" title="{words}">{mark}</td>'
         f"<td>{escape(row.check.title)}{why}</td><td><code>{escape(row.check.name)}</code></td>"
-        f'<td class="num">{row.seconds:.1f}</td></tr>'
+        f'<td class="num">{_seconds(row)}</td></tr>'
     )
+
+
+def _seconds(row: Row) -> str:
+    if row.verdict in (None, Verdict.SKIPPED):
+        return ""
+    return f"{row.seconds:.2f}" if row.seconds < 1 else f"{row.seconds:.1f}"
 
 
 def _questions(account: Account) -> str:
