@@ -29,7 +29,7 @@ from ttlock_agent.requests import parse_request
 from ttlock_agent.vault import KeySource, MasterKey, Vault
 from ttlock_protocol.virtual import Fault, FaultAction, FaultPoint
 
-from .rigs import BluezRig, Rig
+from .rigs import BluezRig, Rig, paired_memory
 
 CLOCK = SystemClock()
 LOCK = "front-door"
@@ -48,10 +48,10 @@ class Agent:
     reports: list[Report]
 
     async def add(self, digits: str) -> Job:
-        return await self._ask("passcode.add", passcode=digits, kind="permanent")
+        return await self.ask("passcode.add", passcode=digits, kind="permanent")
 
-    async def _ask(self, verb: str, **params: str) -> Job:
-        body = {"id": f"r-{params['passcode']}", "lock": LOCK, **params}
+    async def ask(self, verb: str, **params: str) -> Job:
+        body = {"id": f"r-{verb}-{params.get('passcode')}", "lock": LOCK, **params}
         now = CLOCK.now()
         body["deadline_at"] = (now + timedelta(hours=1)).isoformat()
         parsed = parse_request(verb, json.dumps(body).encode(), known_locks={LOCK})
@@ -72,7 +72,10 @@ class Agent:
 
 
 @asynccontextmanager
-async def running(rig: Rig, directory: Path) -> AsyncIterator[Agent]:
+async def running(
+    rig: Rig, directory: Path, *, may_begin: asyncio.Event | None = None
+) -> AsyncIterator[Agent]:
+    """Run the agent's jobs; its radio only once it ``may_begin``."""
     bell, topics, reports = Bell(), Topics(agent_id="house-12"), list[Report]()
     journal = await Journal.open(directory, VAULT, CLOCK, on_change=bell.ring)
     answers, alarm, profiles = Answers(topics), Alarm(CLOCK), {LOCK: rig.profile}
@@ -95,7 +98,13 @@ async def running(rig: Rig, directory: Path) -> AsyncIterator[Agent]:
     intake = Intake(
         journal, answers, CLOCK, profiles, alarms=(alarm,), register_secret=lambda _: None
     )
-    serving = asyncio.create_task(radio.run())
+
+    async def serve() -> None:
+        if may_begin is not None:
+            await may_begin.wait()
+        await radio.run()
+
+    serving = asyncio.create_task(serve())
     try:
         yield Agent(journal, intake, bell, reports)
     finally:
@@ -121,6 +130,29 @@ async def test_many_passcodes_share_a_visit(rig: Rig, tmp_path: Path) -> None:
         jobs = [await agent.add(each) for each in digits]
         assert {await agent.final(job) for job in jobs} == {JobState.PROVED}
     assert all(opens(rig, each) for each in digits)
+
+
+async def test_a_hundred_passcodes_are_proved_in_one_session(rig: Rig, tmp_path: Path) -> None:
+    digits = [f"{number:06}" for number in range(310_000, 310_100)]
+    may_begin = asyncio.Event()
+    async with running(rig, tmp_path, may_begin=may_begin) as agent:
+        jobs = [await agent.add(each) for each in digits]
+        may_begin.set()
+        assert {await agent.final(job) for job in jobs} == {JobState.PROVED}
+        while not agent.reports:
+            await asyncio.sleep(0)
+        assert [report.error for report in agent.reports] == [None]
+    assert sorted(each.passcode for each in rig.lock.memory.passcodes) == digits
+
+
+async def test_250_passcodes_are_listed(rig: Rig, tmp_path: Path) -> None:
+    digits = tuple(f"{number:06}" for number in range(310_000, 310_250))
+    rig.lock._body.change(passcodes=paired_memory(permanent_passcodes=digits).passcodes)
+    async with running(rig, tmp_path) as agent:
+        listed = await agent.until(await agent.ask("passcode.list"), lambda now: now.is_final)
+    assert listed.state is JobState.DONE
+    assert listed.result is not None
+    assert len(listed.result["passcodes"]) == len(digits)
 
 
 @pytest.mark.parametrize("at", [FaultPoint.REQUEST, FaultPoint.ANSWER])
