@@ -12,6 +12,7 @@ import pytest
 from agent_rig import PATIENCE_S, RESPONSE_TIMEOUT_S, TOPICS, VAULT, ZONE, Door, DoorLink
 from ttlock_agent.jobs.adapters import AllAirtime, OwnLocks
 from ttlock_agent.jobs.answers import Answers
+from ttlock_agent.jobs.door import Sign
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.model import Job, JobState
@@ -64,6 +65,8 @@ class House:
     journal: Journal
     intake: Intake
     links: Doors
+    clock: ManualClock
+    radios: list[Radio] = field(default_factory=list)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
 
@@ -92,7 +95,7 @@ async def house(directory: Path, **adapter_of: str | None) -> AsyncIterator[Hous
     intake = Intake(
         journal, answers, clock, profiles, alarms=alarms, register_secret=lambda _: None
     )
-    found = House(journal, intake, Doors(clock, *adapter_of))
+    found = House(journal, intake, Doors(clock, *adapter_of), clock)
     work = Work(journal, LockMemory(journal, TOPICS, clock), answers, clock)
 
     async def on_report(report: Report) -> None:
@@ -110,6 +113,7 @@ async def house(directory: Path, **adapter_of: str | None) -> AsyncIterator[Hous
             random=lambda: 0.5,
             on_report=on_report,
         )
+        found.radios.append(radio)
         found.tasks.append(asyncio.create_task(radio.run()))
     try:
         yield found
@@ -197,6 +201,28 @@ async def test_whoever_waited_longest_is_visited_first_and_a_guest_before_that(
         gate.set()
         await home.proved(*jobs)
         assert home.links.order[5:] == ["front", "side", "back"]
+
+
+async def test_somebody_at_a_door_does_not_wait_for_the_jobs_of_other_locks(tmp_path: Path) -> None:
+    async with house(tmp_path, front=None, back=None, side=None) as home:
+        await home.proved(await home.add("side", "661177"))
+        while not home.reports:
+            await home.journal.counts()
+        await home.clock.advance(3601)
+        door = home.links.doors["virtual:side"]
+        door.lock._body.change(passcodes=())
+        gate = hold(home.links.doors["virtual:front"])
+        jobs = [await home.add("front", "482913")]
+        while home.links.order[-1] != "front":
+            await home.journal.counts()
+        jobs.append(await home.add("back", "771204"))
+        assert not door.opens("661177")
+        home.radios[0].someone_is_at(Sign("side", has_news=True))
+        home.radios[0].someone_is_at(Sign("back", has_news=True))
+        gate.set()
+        await home.proved(*jobs)
+        assert home.links.order == ["side", "front", "side", "back"]
+        assert door.opens("661177")
 
 
 def test_the_locks_of_an_adapter_are_looked_at_anew() -> None:

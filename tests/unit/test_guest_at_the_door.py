@@ -71,6 +71,22 @@ async def test_a_listing_that_is_still_fresh_is_looked_into_when_digits_fail(rig
     assert rig.door.count(GetPasscodes) > listings
 
 
+async def test_a_log_with_a_long_tail_does_not_hide_the_guest(rig: Rig) -> None:
+    """What was typed a moment ago is the last of more records than one visit reads."""
+    await rig.final(await rig.add("482913"))
+    await rig.visits(1)
+    for _ in range(30):
+        for _ in range(4):
+            rig.door.opens("271828")
+        rig.door.opens("1123334")
+    take_away(rig.door, "482913")
+    await rig.clock.advance(3600)
+    assert not rig.door.opens("482913")
+    rig.door.advertise()
+    await rig.visits(2)
+    assert rig.door.opens("482913")
+
+
 async def test_nobody_comes_while_all_is_proved(rig: Rig) -> None:
     await rig.final(await rig.add("482913"))
     await rig.visits(1)

@@ -51,6 +51,8 @@ class News:
     """Typed, and not in the lock."""
     out_of_window: frozenset[str] = field(default=frozenset(), repr=False)
     """In the lock, and by its clock not valid."""
+    is_all: bool = True
+    """Nothing is left unread."""
 
 
 NO_NEWS: Final = News()
@@ -116,10 +118,9 @@ class DoorLog:
             if not position.is_history or _is_since(position.met_at, record, profile, now)
         ]
         wishes = {wish.digits: wish for wish in await self._journal.wanted(profile.id)}
+        is_all = len(part.records) < MAX_NEW_RECORDS
         reached = replace(
-            position,
-            cursor=part.next_cursor,
-            is_history=position.is_history and len(part.records) >= MAX_NEW_RECORDS,
+            position, cursor=part.next_cursor, is_history=position.is_history and not is_all
         )
         await self._journal.remember(
             profile.id,
@@ -130,7 +131,7 @@ class DoorLog:
             now,
             events=self._events(profile, new, wishes),
         )
-        return _news([record for _, record in new])
+        return _news([record for _, record in new], is_all=is_all)
 
     async def use_of(self, lock: str, digits: str) -> Use:
         """Return what the log says of one passcode, as far as it was read."""
@@ -227,7 +228,7 @@ def _is_since(
     return at is not None and at >= met_at
 
 
-def _news(records: Sequence[LogRecord | Unreadable]) -> News:
+def _news(records: Sequence[LogRecord | Unreadable], *, is_all: bool) -> News:
     """Return what calls for an act."""
 
     def typed(log_type: LogType) -> frozenset[str]:
@@ -240,5 +241,7 @@ def _news(records: Sequence[LogRecord | Unreadable]) -> News:
         )
 
     return News(
-        wrong=typed(LogType.WRONG_PASSCODE), out_of_window=typed(LogType.PASSCODE_OUT_OF_WINDOW)
+        wrong=typed(LogType.WRONG_PASSCODE),
+        out_of_window=typed(LogType.PASSCODE_OUT_OF_WINDOW),
+        is_all=is_all,
     )

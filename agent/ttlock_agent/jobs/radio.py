@@ -28,6 +28,7 @@ from ttlock_agent.jobs.door import Sign
 from ttlock_agent.jobs.endings import given_up, named, wait_reason
 from ttlock_agent.jobs.gate import held
 from ttlock_agent.jobs.model import (
+    GUEST_PRIORITY,
     Job,
     JobFailure,
     JobState,
@@ -183,16 +184,26 @@ class Radio:
         self._alarm.ring()
 
     async def _next_lock(self) -> str | None:
-        """Return which lock to visit now, if any."""
+        """Return which lock to visit now, if any: guests go first, whether or not they have a job.
+
+        Whoever fails at a door does not wait until locks that are out of reach have been tried.
+        """
+        signs, is_back = dict(self._signs), set(self._is_back)
         jobs = await self._worth_connecting(await self._due())
-        if jobs:
-            return self._fairest(jobs)
-        for sign in list(self._signs.values()):
+        guests = [job for job in jobs if job.priority >= GUEST_PRIORITY]
+        if guests:
+            return self._fairest(guests)
+        for sign in signs.values():
             profile = self._profiles.get(sign.lock)
             if profile is not None and sign.has_news and await self._work.wants_a_look(profile):
                 return sign.lock
-            del self._signs[sign.lock]
-        self._is_back.clear()
+        if jobs:
+            return self._fairest(jobs)
+        # What was noticed meanwhile is looked at in the next round.
+        self._signs = {
+            lock: sign for lock, sign in self._signs.items() if sign not in signs.values()
+        }
+        self._is_back -= is_back
         return None
 
     def _fairest(self, jobs: Sequence[Job]) -> str:

@@ -211,6 +211,9 @@ class LockWork:
         if typed_in_time(news.out_of_window, wanted, self._clock.now()):
             await self._trust_no_clock()
         is_urgent = any(wish.digits in news.wrong for wish in wanted if wish.proved_at is not None)
+        if self._is_at_door and not news.is_all:
+            # What was typed a moment ago is at the end of a long log: a listing is sooner there.
+            is_urgent = True
         return await self._reproof.review(self._visit, self._profile, is_urgent=is_urgent)
 
     async def _trust_no_clock(self) -> None:
