@@ -375,7 +375,7 @@ async def start_rig(
     intake = Intake(
         journal, answers, clock, profiles, alarms=alarms, register_secret=lambda _: None
     )
-    deadlines = Deadlines(journal, answers, clock, alarms[1])
+    deadlines = Deadlines(journal, answers, clock, alarms[1], time_sync=time_sync)
     rig = Rig(directory, clock, door, journal, intake, deadlines, bell, [])
 
     def on_findings(lock: str, findings: Mapping[str, bool]) -> None:

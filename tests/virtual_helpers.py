@@ -153,6 +153,10 @@ class ManualClock:
         self._move_to(end_s)
         await settle()
 
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock, as a time service does."""
+        self._now += timedelta(seconds=seconds)
+
     def _move_to(self, monotonic_s: float) -> None:
         self._now += timedelta(seconds=monotonic_s - self._monotonic_s)
         self._monotonic_s = monotonic_s

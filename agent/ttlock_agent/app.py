@@ -38,7 +38,7 @@ from ttlock_agent.jobs.bell import Bell
 from ttlock_agent.jobs.daylight import Daylight
 from ttlock_agent.jobs.door import DoorWatch
 from ttlock_agent.jobs.heard import Heard, HeardTeller
-from ttlock_agent.jobs.housekeeping import Housekeeper
+from ttlock_agent.jobs.housekeeping import ROUND_S, Housekeeper
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.progress import Progress
@@ -71,6 +71,10 @@ log = structlog.get_logger()
 
 BENCH_LIMIT_S = 3600.0
 """A thousand cards at the slowest, read, written and read again, with the radio in between."""
+EYE_LIMIT_S = 1800.0
+"""Between two locks of a cloud that lets each of a dozen calls run into its time-out, twice."""
+ROUND_LIMIT_S = 2 * ROUND_S
+"""For what goes round once an hour."""
 JOURNAL_LIMIT_S = 180.0
 """For what needs nothing but the journal, and sleeps a minute at most."""
 
@@ -145,6 +149,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             topics=topics,
             clock=clock,
             register_secret=surroundings.register_secret,
+            eye_beat=lambda: heartbeats.loop("cloud eye", limit_s=EYE_LIMIT_S),
         )
         watch = watching.watch
         shelf = Shelf(config.agent.state_directory, journal)
@@ -254,6 +259,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 answers,
                 clock,
                 deadline_alarm,
+                time_sync=surroundings.time_sync,
                 beat=heartbeats.loop("deadlines", limit_s=JOURNAL_LIMIT_S),
             ).run,
         ]
@@ -280,9 +286,20 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                     on_sign=radios.someone_is_at,
                     on_heard=on_heard,
                 ).run,
-                Housekeeper(journal, clock).run,
+                Housekeeper(
+                    journal,
+                    clock,
+                    time_sync=surroundings.time_sync,
+                    beat=heartbeats.loop("housekeeping", limit_s=ROUND_LIMIT_S),
+                ).run,
                 lambda: introduce(journal, info_of(config, topics), clock),
-                Daylight(journal, intake, locks.profiles, clock).run,
+                Daylight(
+                    journal,
+                    intake,
+                    locks.profiles,
+                    clock,
+                    beat=heartbeats.loop("daylight saving", limit_s=ROUND_LIMIT_S),
+                ).run,
                 Herald(
                     surroundings.notifier,
                     heartbeats,
@@ -290,7 +307,11 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                     clock=clock,
                     watchdog_interval_s=watchdog_interval_s(),
                 ).run,
-                partial(watch.run, stack.enter_context(bell.listener())),
+                partial(
+                    watch.run,
+                    stack.enter_context(bell.listener()),
+                    beat=heartbeats.loop("gateway watch", limit_s=JOURNAL_LIMIT_S),
+                ),
                 *watching.owners,
             ]
         await stack.enter_async_context(

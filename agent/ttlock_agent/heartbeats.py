@@ -1,7 +1,8 @@
 """Whether the owner tasks make progress: what the service manager's watchdog is fed by.
 
 Watched is what depends on this machine alone: the radio, the deadlines, the requests on their way
-into the journal. A broker or a cloud that is slow is no reason to start the agent anew.
+into the journal, the gateway watch, what goes round by the hour; and that the cloud is looked at at
+all. A broker or a cloud that is slow is no reason to start the agent anew.
 """
 
 from __future__ import annotations

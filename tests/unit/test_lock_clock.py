@@ -11,10 +11,12 @@ from agent_rig import LOCK, Door, Rig, minute, no_hook, rig_at, start_rig
 from ttlock_agent.jobs.daylight import Daylight, next_change
 from ttlock_agent.jobs.drift import MAX_ENTRIES, drift_s_per_day, longer_history
 from ttlock_agent.jobs.facts import lock_facts
+from ttlock_agent.jobs.housekeeping import Housekeeper
 from ttlock_agent.jobs.model import Job, JobState, WaitReason
 from ttlock_agent.lock.visit import ClockReading
 from ttlock_agent.timesync import CannotTell, SystemTimeSync
 from ttlock_protocol.messages.clock import SetClock
+from ttlock_protocol.virtual.memory import Capacity
 from virtual_helpers import ManualClock
 
 
@@ -70,6 +72,59 @@ async def test_a_wrong_time_is_not_given_to_a_lock(tmp_path: Path) -> None:
         time_sync.told = None
         await rig.later(sync)
         assert rig.door.clock_error_s() == 0
+
+
+async def test_nothing_is_wiped_by_a_clock_that_is_known_to_be_wrong(rig: Rig) -> None:
+    await rig.final(await rig.add("482913", valid_until=minute(rig.clock.now(), days=2)))
+    time_sync = Switch(False)
+    housekeeper = Housekeeper(rig.journal, rig.clock, time_sync=time_sync)
+    rig.clock.jump(3 * 86400)
+    await housekeeper.tidy()
+    assert len(await rig.journal.wanted(LOCK)) == 1
+    time_sync.told = True
+    await housekeeper.tidy()
+    assert await rig.journal.wanted(LOCK) == []
+
+
+async def test_no_passcode_makes_room_that_is_over_by_a_wrong_clock_only(tmp_path: Path) -> None:
+    time_sync = Switch(True)
+    capacity = Capacity(passcodes=1)
+    async with rig_at(tmp_path, time_sync=time_sync, capacity=capacity) as rig:
+        await rig.final(await rig.add("482913", valid_until=minute(rig.clock.now(), days=2)))
+        await rig.visits(1)
+        time_sync.told = False
+        rig.clock.jump(3 * 86400)
+        new = await rig.add("771204")
+        new = await rig.until(new, lambda job: job.attempts == 1)
+        assert (new.state, rig.door.digits) == (JobState.WAITING, ["482913"])
+        time_sync.told = True  # and it was right
+        assert (await rig.later(new)).state is JobState.PROVED
+        assert rig.door.digits == ["771204"]
+
+
+async def test_patience_counts_from_when_the_time_is_known(tmp_path: Path) -> None:
+    """A Pi that was without power for three days takes requests before its clock is set."""
+    time_sync = Switch(False)
+    async with rig_at(tmp_path, time_sync=time_sync) as rig:
+        rig.door.is_in_range = False
+        now = minute(rig.clock.now())
+        patient = await rig.add("482913")
+        until = await rig.add("771204", deadline_at=now + timedelta(days=1))
+        entries = [{"passcode": "660011"}]
+        of_set = await rig.ask("passcode.sync", owner="pms", passcodes=entries)
+        short = await rig.ask(
+            "passcode.sync", id="b", owner="ha", passcodes=[{"passcode": "550022"}],
+            deadline_at=now + timedelta(days=1),
+        )  # fmt: skip
+        await rig.clock.advance(60)
+        rig.clock.jump(3 * 86400)
+        time_sync.told = True
+        assert (await rig.later(until)).state is JobState.EXPIRED
+        assert (await rig.later(short)).state is JobState.FAILED
+        rig.door.is_in_range = True
+        assert (await rig.later(patient)).state is JobState.PROVED
+        assert (await rig.later(of_set)).state is JobState.PROVED
+        assert sorted(rig.door.digits) == ["482913", "660011"]
 
 
 async def test_deleting_and_reading_need_no_time(tmp_path: Path) -> None:
@@ -208,6 +263,37 @@ async def test_a_lock_with_timed_passcodes_is_set_when_the_clocks_change(rig: Ri
     await rig.clock.advance(86400)
     await daylight.follow()
     assert (await rig.journal.recent(1))[0].id == job.id
+
+
+async def test_a_reading_from_the_future_is_no_reason_to_leave_a_lock(rig: Rig) -> None:
+    """This machine's clock was weeks ahead when the lock was visited, and is right again."""
+    rig.clock.jump(40 * 86400)
+    await rig.final(await rig.add("482913", valid_until=minute(rig.clock.now(), days=30)))
+    await rig.visits(1)
+    rig.clock.jump((SPRING - rig.clock.now()).total_seconds() + 60)
+    await daylight_of(rig).follow()
+    (job,) = await rig.journal.recent(1)
+    assert job.verb == "clock.sync"
+
+
+async def test_a_lock_that_was_away_for_a_day_is_tried_again(rig: Rig) -> None:
+    await rig.final(await rig.add("482913", valid_until=minute(rig.clock.now(), days=30)))
+    await rig.visits(1)
+    rig.door.is_in_range = False
+    daylight = daylight_of(rig)
+    await rig.clock.advance((SPRING - rig.clock.now()).total_seconds())
+    await daylight.follow()
+    (first,) = await rig.journal.recent(1)
+    await rig.clock.advance(86400)
+    assert (await rig.later(first)).state is JobState.EXPIRED
+    await daylight.follow()
+    (second,) = await rig.journal.recent(1)
+    assert (second.verb, second.id != first.id) == ("clock.sync", True)
+    await daylight.follow()
+    assert (await rig.journal.recent(1))[0].id == second.id
+    rig.door.is_in_range = True
+    assert (await rig.later(second)).state is JobState.PROVED
+    assert rig.door.clock_error_s() == 0
 
 
 async def test_other_locks_are_set_when_they_are_visited_next(rig: Rig) -> None:

@@ -6,7 +6,7 @@ when they are visited next.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
@@ -16,6 +16,7 @@ from ttlock_agent.clock import Clock
 from ttlock_agent.errors import JobRejected, JournalError
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.memory import CLOCK
+from ttlock_agent.jobs.model import JobState
 from ttlock_agent.jobs.passcodes import is_timed
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.lock.visit import LockProfile
@@ -43,7 +44,11 @@ class Daylight:
         intake: Intake,
         profiles: Mapping[str, LockProfile],
         clock: Clock,
+        *,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        """``beat`` is called each time round, at least once in ``LONGEST_SLEEP_S``."""
+        self._beat = beat
         self._journal = journal
         self._intake = intake
         self._profiles = profiles
@@ -52,6 +57,7 @@ class Daylight:
     async def run(self) -> None:
         """Serve until cancelled."""
         while True:
+            self._beat()
             next_at: datetime | None = None
             try:
                 next_at = await self.follow()
@@ -75,16 +81,22 @@ class Daylight:
 
     async def _needs_setting(self, profile: LockProfile, changed_at: datetime) -> bool:
         known = await self._journal.last_known(profile.id, CLOCK)
-        if known is None or known.as_of >= changed_at:
-            return False
         now = self._clock.now()
+        # What was read in the future was read before this machine's clock was set back.
+        if known is None or changed_at <= known.as_of <= now:
+            return False
         return any(is_timed(wish, now) for wish in await self._journal.wanted(profile.id))
 
     async def _ask(self, profile: LockProfile, changed_at: datetime) -> None:
-        # The id makes it one job a change, however often this comes round.
-        request_id = f"{SOURCE}-{profile.id}-{changed_at:%Y%m%dT%H%M%SZ}"
-        if await self._journal.job_by_request(request_id) is not None:
-            return
+        # The id makes it one job a change, however often this comes round, and another one only
+        # where that found no way to the lock within its day.
+        name = f"{SOURCE}-{profile.id}-{changed_at:%Y%m%dT%H%M%SZ}"
+        request_id, attempt = name, 1
+        while (job := await self._journal.job_by_request(request_id)) is not None:
+            if job.state is not JobState.EXPIRED:
+                return
+            attempt += 1
+            request_id = f"{name}-{attempt}"
         params = ClockSync(lock=profile.id, deadline_at=self._clock.now() + _PATIENCE)
         try:
             await self._intake.take(ParsedRequest(request_id, "clock.sync", params), source=SOURCE)

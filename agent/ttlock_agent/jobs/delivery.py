@@ -164,7 +164,7 @@ class Delivery:
                 return
             listing = await self._visit.passcodes(is_fresh=True)
             self.listing, self.listed_at = listing, self._clock.now()
-            pending = await self._make_room(pending)
+            pending = await self._make_room(pending, is_time_known=is_time_known)
             for task in pending:
                 task.plan(listing, self._profile.zone, self.listed_at)
             self._on_findings(
@@ -184,14 +184,21 @@ class Delivery:
             {task.job.id: working for task in tasks if task.job.state is not JobState.UNKNOWN},
         )
 
-    async def _make_room(self, tasks: Sequence[PasscodeTask]) -> list[PasscodeTask]:
+    async def _make_room(
+        self, tasks: Sequence[PasscodeTask], *, is_time_known: bool
+    ) -> list[PasscodeTask]:
         """Where the lock was full, remove passcodes that are over; return the tasks left open.
 
-        No more than it takes: the rest may wait until somebody needs the room. Who gets none fails.
+        No more than it takes: the rest may wait until somebody needs the room. Who gets none fails,
+        or waits where a clock that may be wrong cannot tell which passcodes are over.
         """
         crowded_out = [task for task in tasks if task.is_crowded_out]
         if not crowded_out:
             return list(tasks)
+        if not is_time_known:
+            for task in crowded_out:
+                await self._not_done(task, WaitReason.CLOCK_NOT_SYNCHRONISED)
+            return [task for task in tasks if not task.is_crowded_out]
         useless = await self._useless()
         for task in crowded_out:
             if useless and not task.has_got_room:

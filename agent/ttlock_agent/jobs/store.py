@@ -262,6 +262,12 @@ class Journal(Notes):
         self._on_change()
         return jobs
 
+    async def postpone(self, deadlines: Mapping[str, datetime]) -> None:
+        """Give jobs other deadlines."""
+        rows = [(to_micros(at), job_id) for job_id, at in deadlines.items()]
+        sql = "UPDATE jobs SET deadline_at = ? WHERE id = ?"
+        await self._database.write(lambda c: c.executemany(sql, rows).rowcount)
+
     async def job(self, job_id: str) -> Job | None:
         """Return the job of that id."""
         return await self._read_job("id", job_id)

@@ -14,8 +14,10 @@ from ttlock_agent.errors import IllegalMove, JobExpired, JournalError, OutcomeUn
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.backoff import LONGEST_PAUSE_S
 from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, WaitReason
-from ttlock_agent.jobs.params import is_missed
+from ttlock_agent.jobs.params import deadline_of, is_missed, params_of
 from ttlock_agent.jobs.store import Journal
+from ttlock_agent.requests import VERBS, ParsedRequest
+from ttlock_agent.timesync import CANNOT_TELL, TimeSync
 
 log = structlog.get_logger()
 
@@ -87,10 +89,13 @@ class Deadlines:
         clock: Clock,
         alarm: Alarm,
         *,
+        time_sync: TimeSync = CANNOT_TELL,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
         """``beat`` is called each time round, at least once a minute."""
         self._beat = beat
+        self._time_sync = time_sync
+        self._was_time_unknown = False
         self._journal = journal
         self._answers = answers
         self._clock = clock
@@ -112,11 +117,13 @@ class Deadlines:
 
         A job in the middle of its visit is left alone: how that ends is the truth about it.
         """
+        now = self._clock.now()  # before asking whether it is right: it may be set in between
+        await self._count_anew_once_time_is_known()
         next_at: datetime | None = None
         for job in await self._journal.open_jobs():
             if job.deadline_at is None or job.reason is WaitReason.PARTS:
                 continue  # its parts have the same deadline, and it ends with them
-            look_at, now = job.deadline_at, self._clock.now()
+            look_at = job.deadline_at
             is_for_nobody = is_missed(job, now, first=self._journal.first_number)
             if look_at <= now or (is_for_nobody and not job.is_sent):
                 if job.state is not JobState.WORKING:
@@ -125,6 +132,38 @@ class Deadlines:
                 look_at = now + _VISIT_PAUSE
             next_at = min(next_at or look_at, look_at)
         return next_at
+
+    async def _count_anew_once_time_is_known(self) -> None:
+        """Give jobs without a deadline of their caller's their whole patience.
+
+        A Pi that was without power begins where its clock stood, and takes requests before it is
+        set: by the right time, a day that was counted from then may be over long ago.
+        """
+        if await self._time_sync.is_synchronised() is False:
+            self._was_time_unknown = True
+            return
+        if not self._was_time_unknown:
+            return
+        now, later = self._clock.now(), {}
+        for job in await self._journal.open_jobs():
+            if job.number >= self._journal.first_number and job.deadline_at is not None:
+                deadline_at = await self._patience_from(job, now)
+                if deadline_at is not None and deadline_at > job.deadline_at:
+                    later[job.id] = deadline_at
+        if later:
+            await self._journal.postpone(later)
+            log.info("deadlines_counted_anew", jobs=len(later))
+        self._was_time_unknown = False
+
+    async def _patience_from(self, job: Job, now: datetime) -> datetime | None:
+        """Return until when ``job`` would be tried if it came now; ``None`` if its caller said."""
+        asked = job if job.parent_id is None else await self._journal.job(job.parent_id)
+        assert asked is not None, "a foreign key holds it"
+        for each in (asked, job):
+            params = params_of(each, VERBS[each.verb])
+            if params.deadline_at is not None:
+                return None
+        return deadline_of(ParsedRequest(job.request_id, job.verb, params), now)
 
     async def _end(self, job: Job) -> None:
         try:

@@ -95,7 +95,10 @@ class CloudEye:
         journal: Journal,
         clock: Clock,
         tell: Tell = tell_nothing,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        """``beat`` is called at least once a minute, or for each lock that is looked at."""
+        self._beat = beat
         self._cloud = cloud
         self._locks = locks
         self._watch = watch
@@ -127,6 +130,7 @@ class CloudEye:
     async def run(self) -> None:
         """Serve until cancelled."""
         while True:
+            self._beat()
             try:
                 if self._clock.monotonic() >= self._next_look_s:
                     await self.try_to_look()
@@ -172,6 +176,7 @@ class CloudEye:
             await self._count()
 
     async def _look_at(self, lock: CloudLock, gateways: Sequence[Gateway]) -> bool:
+        self._beat()
         try:
             passcodes = await self._cloud.list_passcodes(lock.cloud_id)
             near = await self._cloud.gateways_of_lock(lock.cloud_id)

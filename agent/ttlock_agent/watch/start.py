@@ -61,8 +61,11 @@ async def start_watch(
     topics: Topics,
     clock: Clock,
     register_secret: Callable[[str], None],
+    eye_beat: Callable[[], Callable[[], None]],
 ) -> Watching:
     """Return the watch over all locks; ``stack`` closes what it opens.
+
+    ``eye_beat`` is asked, where there is a cloud to look at, for what its eye calls in its rounds.
 
     Raises ``ConfigError`` for secrets that cannot be read, and a port that is taken.
     """
@@ -90,7 +93,9 @@ async def start_watch(
     watching = Watching(watch=watch)
     if config.cloud is not None:
         watching.cloud = await _open_cloud(config.cloud, stack, journal, clock, register_secret)
-        watching.owners.append(_eye(config, config.cloud, watching, journal, clock))
+        watching.owners.append(
+            _eye(config, config.cloud, watching, journal, clock, beat=eye_beat())
+        )
     if config.watch.callbacks is not None:
         await _serve_callbacks(config.watch.callbacks, watch, stack, register_secret)
     return watching
@@ -134,6 +139,8 @@ def _eye(
     watching: Watching,
     journal: Journal,
     clock: Clock,
+    *,
+    beat: Callable[[], None],
 ) -> Callable[[], Coroutine[Any, Any, None]]:
     from ttlock_agent.watch.cloud_eye import CloudEye, CloudLock, tell_nothing  # noqa: PLC0415
     from ttlock_agent.watch.teller import Teller  # noqa: PLC0415
@@ -153,6 +160,7 @@ def _eye(
         journal=journal,
         clock=clock,
         tell=Teller(client, watch, journal, clock).tell if cloud.tell_passcodes else tell_nothing,
+        beat=beat,
     ).run
 
 

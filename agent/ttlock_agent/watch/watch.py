@@ -229,10 +229,14 @@ class GatewayWatch:
 
     # The work.
 
-    async def run(self, news: asyncio.Event) -> None:
-        """Serve until cancelled; ``news`` is set whenever jobs have moved on."""
+    async def run(self, news: asyncio.Event, *, beat: Callable[[], None] = lambda: None) -> None:
+        """Serve until cancelled; ``news`` is set whenever jobs have moved on.
+
+        ``beat`` is called each time round, at least once a minute.
+        """
         self._alarm = alarm = Alarm(self._clock, news)
         while True:
+            beat()
             try:
                 next_at = await self.follow()
             except JournalError as error:
