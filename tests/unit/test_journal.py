@@ -547,8 +547,8 @@ async def test_a_refused_request_is_known_and_no_other_of_its_id(
 ) -> None:
     other = replace(FAILURE, code="y")
     assert await journal.refusal(request("a")) is None
-    await journal.refuse(request("a"), FAILURE)
-    await journal.refuse(request("a", params=b"else"), other)
+    await journal.refuse(request("a"), FAILURE, clock.now())
+    await journal.refuse(request("a", params=b"else"), other, clock.now())
     assert await journal.refusal(request("a")) == FAILURE
     assert await journal.refusal(request("a", params=b"else")) == other
     assert await journal.refusal(request("a", params=b"corrected")) is None

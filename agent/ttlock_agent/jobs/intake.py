@@ -156,7 +156,7 @@ class Intake:
         try:
             return await self._demand(request, new.source)
         except JobRejected as error:
-            await self._journal.refuse(new, JobFailure.of(error))
+            await self._journal.refuse(new, JobFailure.of(error), self._clock.now())
             raise
 
     async def _demand(self, request: ParsedRequest, source: str) -> Demand:

@@ -1,4 +1,4 @@
-"""What the journal keeps besides jobs: what locks said, and secrets."""
+"""What the journal keeps besides jobs: what locks said, secrets, and what was refused."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ from typing import Any, Final, TypeVar
 
 from ttlock_agent.errors import JournalError
 from ttlock_agent.jobs.database import Database
-from ttlock_agent.jobs.model import Known
-from ttlock_agent.jobs.rows import SealedRows, from_micros, insert, one, to_micros
+from ttlock_agent.jobs.model import JobFailure, Known, NewJob
+from ttlock_agent.jobs.rows import (
+    SealedRows,
+    failure_of,
+    from_micros,
+    insert,
+    one,
+    refusal_row,
+    to_micros,
+)
 from ttlock_agent.jobs.statements import post
 from ttlock_agent.publication import Publication
 from ttlock_agent.vault import Vault
@@ -90,6 +98,18 @@ class Notes:
         sql = "SELECT sealed_value FROM secrets WHERE name = ?"
         row = await self._database.read(lambda c: one(c, sql, name))
         return None if row is None else self._vault.open(f"secret/{name}", row["sealed_value"])
+
+    async def refuse(self, new: NewJob, failure: JobFailure, at: datetime) -> None:
+        """Keep that a request was refused, so that it is not accepted when it comes again."""
+        row = refusal_row(new, self._rows.fingerprint(new), failure, at)
+        await self._replace("refusals", row)
+
+    async def refusal(self, new: NewJob) -> JobFailure | None:
+        """Return how this very request was refused before; another one may have had its id."""
+        sql = "SELECT * FROM refusals WHERE request_id = ? AND fingerprint = ?"
+        values = [new.request_id, self._rows.fingerprint(new)]
+        row = await self._database.read(lambda c: one(c, sql, *values))
+        return None if row is None else failure_of(row)
 
     # Short forms.
 

@@ -25,7 +25,6 @@ from ttlock_agent.jobs.model import (
     Accepted,
     FormerPasscode,
     Job,
-    JobFailure,
     JobState,
     Move,
     NewJob,
@@ -38,12 +37,10 @@ from ttlock_agent.jobs.model import (
 from ttlock_agent.jobs.notes import Notes
 from ttlock_agent.jobs.parts import Family
 from ttlock_agent.jobs.rows import (
-    failure_of,
     former_of,
     from_micros,
     one,
     publication_of,
-    refusal_row,
     to_micros,
     transition_of,
 )
@@ -210,18 +207,6 @@ class Journal(Notes):
                 reason=Rejection.CONFLICT,
                 hint="Look again at what is wanted.",
             )
-
-    async def refuse(self, new: NewJob, failure: JobFailure) -> None:
-        """Keep that a request was refused, so that it is not accepted when it comes again."""
-        row = refusal_row(new, self._rows.fingerprint(new), failure, self._clock.now())
-        await self._replace("refusals", row)
-
-    async def refusal(self, new: NewJob) -> JobFailure | None:
-        """Return how this very request was refused before; another one may have had its id."""
-        sql = "SELECT * FROM refusals WHERE request_id = ? AND fingerprint = ?"
-        values = [new.request_id, self._rows.fingerprint(new)]
-        row = await self._database.read(lambda c: one(c, sql, *values))
-        return None if row is None else failure_of(row)
 
     async def move(
         self,
