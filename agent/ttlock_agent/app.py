@@ -21,8 +21,9 @@ import structlog
 from ttlock_agent import __version__
 from ttlock_agent.backup.bench import Bench
 from ttlock_agent.backup.desk import Desk
+from ttlock_agent.backup.registration import CloudEntries, Registration
 from ttlock_agent.backup.shelf import Shelf
-from ttlock_agent.backup.tasks import Register, Tasks
+from ttlock_agent.backup.tasks import Tasks
 from ttlock_agent.clock import Clock
 from ttlock_agent.config import Config
 from ttlock_agent.control.server import serve_control
@@ -214,7 +215,9 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                     work=work,
                     clock=clock,
                     randbelow=surroundings.randbelow,
-                    register=None if watching.cloud is None else _registrar(config, watching.cloud),
+                    registration=Registration(
+                        _cloud_entries(config, watching.cloud), journal, clock
+                    ),
                     wake_radio=radios.ring,
                 ).verbs,
                 **Diagnosis(
@@ -369,8 +372,10 @@ def _log_mqtt(state: ConnectionState) -> None:
     log.info("mqtt_state", status=state.status.value, error=state.error)
 
 
-def _registrar(config: Config, cloud: CloudClient) -> Register:
-    """Return what tells the cloud of restored passcodes."""
+def _cloud_entries(config: Config, cloud: CloudClient | None) -> CloudEntries | None:
+    """Return what tells the cloud of restored passcodes, if there is a cloud."""
+    if cloud is None:
+        return None
     from ttlock_agent.backup.cloud import CloudList  # noqa: PLC0415 - as for the watch
 
     return CloudList(
@@ -380,4 +385,4 @@ def _registrar(config: Config, cloud: CloudClient) -> Register:
             for lock in config.locks
             if lock.cloud_lock_id is not None
         },
-    ).register
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
-from typing import Any
 
 import msgspec
 import structlog
@@ -16,6 +15,7 @@ from ttlock_agent.backup.content import Content
 from ttlock_agent.backup.enrol import Enrol, Ways, new_secrets
 from ttlock_agent.backup.notes import RestoreNotes
 from ttlock_agent.backup.read import read_lock
+from ttlock_agent.backup.registration import Registration
 from ttlock_agent.backup.reset import AFTERWARDS, Wipe
 from ttlock_agent.backup.restore import Restore, check_same_lock
 from ttlock_agent.backup.shelf import Opened, Shelf
@@ -55,9 +55,6 @@ from ttlock_protocol.localtime import to_lock
 
 log = structlog.get_logger()
 
-Register = Callable[[str, Content], Awaitable[dict[str, Any]]]
-"""Tells the cloud of a lock's custom passcodes; returns what came of it, as JSON."""
-
 
 def backup_id(job: Job) -> str:
     """Return the id of the backup that ``job`` makes: the same however often it has to begin."""
@@ -80,7 +77,7 @@ class Tasks:
         work: Work,
         clock: Clock,
         randbelow: Callable[[int], int],
-        register: Register | None,
+        registration: Registration,
         wake_radio: Callable[[], None],
     ) -> None:
         """``airtime`` is held while a lock is talked to, or changes its keys.
@@ -98,7 +95,7 @@ class Tasks:
         self._work = work
         self._clock = clock
         self._randbelow = randbelow
-        self._register = register
+        self._registration = registration
         self._wake_radio = wake_radio
         self.verbs: Mapping[str, Callable[[Steps], Awaitable[None]]] = {
             "backup.create": self._create,
@@ -190,8 +187,9 @@ class Tasks:
             await self._work.reproof.review(visit, profile)
         self._wake_radio()
         await self._memory.show(profile)
-        if params.registers_in_cloud:
-            report["cloud"] = await self._tell_cloud(job.lock, opened.content, steps)
+        if await self._registration.is_due(profile, asked=params.registers_in_cloud):
+            steps.tell("registering", 0)
+            report["cloud"] = await self._registration.tell(profile, opened.content)
         report = words.summary(opened.header) | report
         if is_whole:
             await steps.prove(report)
@@ -291,7 +289,7 @@ class Tasks:
             ways=Ways(
                 knows=knows,
                 setting_mode=setting_mode,
-                use_keys=lambda keys: self._locks.put_keys(job.lock, keys),
+                use_keys=lambda keys: self._use_enrolled(job.lock, keys),
             ),
             local_time=local_time,
             steps=steps,
@@ -309,11 +307,9 @@ class Tasks:
             )
         return profile
 
-    async def _tell_cloud(self, lock: str, content: Content, steps: Steps) -> dict[str, Any]:
-        if self._register is None:
-            return {"error": "No cloud is configured."}
-        steps.tell("registering", 0)
-        return await self._register(lock, content)
+    async def _use_enrolled(self, lock: str, keys: LockKeys) -> None:
+        await self._registration.keep_enrolled(lock, keys)
+        await self._locks.put_keys(lock, keys)
 
     async def _is_wiped(self, profile: LockProfile, *, has_confirmed: bool) -> bool:
         """Ask whether the lock has forgotten its keys; twice, unless it has said that it does."""

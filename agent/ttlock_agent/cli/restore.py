@@ -22,9 +22,10 @@ from ttlock_agent.cli.jobs import finish, json_option, run_job
     "--onto-another-lock", is_flag=True, help="Allow a lock that the backup was not made of."
 )
 @click.option(
-    "--register-in-cloud",
-    is_flag=True,
-    help="Afterwards, tell the vendor's cloud of the custom passcodes, so that the app shows them.",
+    "--register-in-cloud/--no-cloud",
+    default=None,
+    help="Afterwards, tell the vendor's cloud of the custom passcodes, so that the app shows them"
+    " (default: if the configuration has the lock's cloud_lock_id and it was not enrolled).",
 )
 @passphrase_options
 @json_option
@@ -35,7 +36,7 @@ def restore_command(
     *,
     dry_run: bool,
     onto_another_lock: bool,
-    register_in_cloud: bool,
+    register_in_cloud: bool | None,
     passphrase_file: Path | None,
     as_json: bool,
     socket: Path,

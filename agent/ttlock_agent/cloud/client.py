@@ -108,6 +108,14 @@ class CloudClient:
         """What the cloud knows of a lock; costs no radio time."""
         return LockDetail.from_answer(await self._call("/v3/lock/detail", {"lockId": lock_id}))
 
+    async def lock_ids(self) -> dict[str, int]:
+        """Ids of the locks that the account administers, by their addresses in capitals.
+
+        A lock that was reset and added again has another id than before.
+        """
+        rows = await self._pages("/v3/lock/list", {})
+        return {row.text("lockMac").upper(): row.integer("lockId") for row in rows}
+
     async def lock_records(
         self, lock_id: int, *, since: datetime | None = None, until: datetime | None = None
     ) -> list[LockRecord]:

@@ -65,6 +65,7 @@ class FakeApi:
         self._memories = dict(memories or {})
         self._commanding: set[int] = set()
         self._handlers: dict[str, Callable[[Params, Account], Awaitable[Answer]]] = {
+            "/v3/lock/list": self._locks,
             "/v3/lock/detail": self._lock_detail,
             "/v3/lock/listKeyboardPwd": self._list_passcodes,
             QUERY_CLOCK: self._query_clock,
@@ -127,6 +128,22 @@ class FakeApi:
             "autoLockTime": lock.auto_lock_delay_s,
             "hasGateway": int(is_near),
         }
+
+    async def _locks(self, params: Params, account: Account) -> Answer:
+        return page(
+            [
+                {
+                    "lockId": lock.lock_id,
+                    "lockName": lock.name,
+                    "lockAlias": lock.alias,
+                    "lockMac": lock.mac,
+                    "electricQuantity": lock.battery_percent,
+                }
+                for lock in self.world.locks
+                if lock.account == account.username
+            ],
+            params,
+        )
 
     async def _list_passcodes(self, params: Params, account: Account) -> Answer:
         lock = self._lock(params, account)

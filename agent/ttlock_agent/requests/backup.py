@@ -187,13 +187,14 @@ class LockRestore(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = field(name="onto_another_lock", default=False)
     registers_in_cloud: Annotated[
-        bool,
+        bool | None,
         Meta(
             description="Afterwards, tell the vendor's cloud of the custom passcodes, whose list "
-            "is empty after a reset.",
+            "is empty after a reset. Default: if the lock has a `cloud_lock_id` and was not "
+            "enrolled for a life without the app.",
             examples=[False],
         ),
-    ] = field(name="register_in_cloud", default=False)
+    ] = field(name="register_in_cloud", default=None)
 
     @property
     def patience(self) -> timedelta:
