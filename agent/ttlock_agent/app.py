@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -58,6 +58,7 @@ from ttlock_agent.mqtt.connection import MqttConnection
 from ttlock_agent.mqtt.settings import MqttSettings, TlsSettings
 from ttlock_agent.mqtt.state import ConnectionState
 from ttlock_agent.service import LockStatus, Service, Vitals
+from ttlock_agent.support.told import Support
 from ttlock_agent.systemd import Notifier, watchdog_interval_s
 from ttlock_agent.timesync import CANNOT_TELL, TimeSync
 from ttlock_agent.vault import open_vault
@@ -97,6 +98,8 @@ class Surroundings:
     """Told every secret that the agent handles, so that no log shows it by accident."""
     is_alone: bool = False
     """Serve callers on this machine and the locks, and leave network and watch to another run."""
+    recent_log: Callable[[], Sequence[Mapping[str, Any]]] = tuple
+    """The last entries of the log, redacted."""
 
 
 async def run_agent(config: Config, surroundings: Surroundings) -> None:
@@ -202,6 +205,14 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
             radios.lock_is_heard(lock)
 
         bench_links = ObservedLinks(links, radios.beat)
+        gatherer = Gatherer(
+            journal,
+            watch,
+            clock,
+            status=service.status,
+            state_directory=config.agent.state_directory,
+            faults=all_faults(config.agent.firmware_faults),
+        )
         bench = Bench(
             {
                 **Tasks(
@@ -224,14 +235,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                     bench_links,
                     radios.airtime,
                     profiles=locks.profiles,
-                    gatherer=Gatherer(
-                        journal,
-                        watch,
-                        clock,
-                        status=service.status,
-                        state_directory=config.agent.state_directory,
-                        faults=all_faults(config.agent.firmware_faults),
-                    ),
+                    gatherer=gatherer,
                     journal=journal,
                     memory=memory,
                     budgets=work.budgets,
@@ -318,7 +322,19 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 *watching.owners,
             ]
         await stack.enter_async_context(
-            serve_control(config.agent.control_socket, service.on_control)
+            serve_control(
+                config.agent.control_socket,
+                Support(
+                    config,
+                    journal=journal,
+                    profiles=locks.profiles,
+                    gatherer=gatherer,
+                    watch=watch,
+                    status=service.status,
+                    recent_log=surroundings.recent_log,
+                    otherwise=service.on_control,
+                ).on_control,
+            )
         )
         await _serve(owners, surroundings.notifier)
 

@@ -16,6 +16,7 @@ import sys
 import threading
 import traceback
 import types
+from collections import deque
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import lru_cache
@@ -137,6 +138,23 @@ class Redactor:
         return _printable(text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…")
 
 
+class RecentEntries:
+    """A structlog processor that remembers the last entries, redacted, for a support bundle."""
+
+    def __init__(self, most: int = 300) -> None:
+        self._entries: deque[EventDict] = deque(maxlen=most)
+        self._stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+
+    def __call__(self, logger: WrappedLogger, method_name: str, entry: EventDict) -> EventDict:
+        """Keep a copy of the entry."""
+        self._entries.append(self._stamp(logger, method_name, dict(entry)))
+        return entry
+
+    def entries(self) -> list[EventDict]:
+        """Return them, the oldest first."""
+        return list(self._entries)
+
+
 class _Writer:
     """What structlog calls a logger: hands the rendered entry on, whatever the level."""
 
@@ -191,8 +209,14 @@ def common_processors() -> list[Processor]:
     ]
 
 
-def configure_logging(level: LogLevel, redactor: Redactor, *, stream: TextIO | None = None) -> None:
-    """Set up logging for this process.
+def configure_logging(
+    level: LogLevel,
+    redactor: Redactor,
+    *,
+    stream: TextIO | None = None,
+    recent: RecentEntries | None = None,
+) -> None:
+    """Set up logging for this process; ``recent`` remembers what was said last.
 
     On a terminal entries are written for people (colours unless ``NO_COLOR`` is set); under
     systemd they go to the journal, with fields where systemd-python is installed and as JSON lines
@@ -202,7 +226,12 @@ def configure_logging(level: LogLevel, redactor: Redactor, *, stream: TextIO | N
     """
     renderers, write = _output(stream or sys.stderr)
     structlog.configure(
-        processors=[*common_processors(), redactor, *renderers],
+        processors=[
+            *common_processors(),
+            redactor,
+            *([] if recent is None else [recent]),
+            *renderers,
+        ],
         wrapper_class=bound_logger(level.number),
         logger_factory=lambda *_: _Writer(write),
         cache_logger_on_first_use=False,

@@ -20,6 +20,7 @@ _COMMANDS: Final = MappingProxyType(
         "check-config": "check:check_config_command",
         "status": "status:status_command",
         "diagnose": "diagnose:diagnose_command",
+        "support-bundle": "support_bundle:support_bundle_command",
         "keys": "keys:keys_command",
         "backup": "backup:backup_command",
         "lock": "lock:lock_command",

@@ -16,7 +16,7 @@ from ttlock_agent.config import Config, check_config, load_config
 from ttlock_agent.errors import AgentError
 from ttlock_agent.link.adapters import Adapters
 from ttlock_agent.link.start import link_factory
-from ttlock_agent.logs import Redactor, configure_logging
+from ttlock_agent.logs import RecentEntries, Redactor, configure_logging
 from ttlock_agent.timesync import SystemTimeSync
 
 
@@ -41,12 +41,12 @@ def run_command(file: Path, socket: Path | None) -> None:
     config = load_config(file)
     if socket is not None:
         config = config_alone(config, socket)
-    redactor = Redactor()
-    configure_logging(config.agent.log_level, redactor)
+    redactor, recent = Redactor(), RecentEntries()
+    configure_logging(config.agent.log_level, redactor, recent=recent)
     for finding in check_config(file):
         click.echo(str(finding), err=True)
     try:
-        asyncio.run(_run(config, redactor, is_alone=socket is not None))
+        asyncio.run(_run(config, redactor, recent, is_alone=socket is not None))
     except BaseExceptionGroup as group:
         raise _cause(group) from None
 
@@ -59,7 +59,9 @@ def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
-async def _run(config: Config, redactor: Redactor, *, is_alone: bool) -> None:
+async def _run(
+    config: Config, redactor: Redactor, recent: RecentEntries, *, is_alone: bool
+) -> None:
     clock, adapters = SystemClock(), Adapters()
     surroundings = Surroundings(
         clock=clock,
@@ -67,6 +69,7 @@ async def _run(config: Config, redactor: Redactor, *, is_alone: bool) -> None:
         adapters=adapters,
         time_sync=SystemTimeSync(clock),
         register_secret=redactor.register,
+        recent_log=recent.entries,
         is_alone=is_alone,
     )
     running = asyncio.create_task(run_agent(config, surroundings))

@@ -16,9 +16,9 @@ import structlog
 
 from ttlock_agent.clock import Clock
 from ttlock_agent.diagnose.compare import reviewed
-from ttlock_agent.diagnose.facts import Session
+from ttlock_agent.diagnose.facts import Session, anonymous
 from ttlock_agent.diagnose.finding import Fix, Report, body_of, examine
-from ttlock_agent.diagnose.gather import INFO, Gatherer
+from ttlock_agent.diagnose.gather import FOUND, INFO, Gatherer
 from ttlock_agent.diagnose.session import read_session
 from ttlock_agent.diagnose.table import CHECKS
 from ttlock_agent.errors import (
@@ -149,7 +149,12 @@ class Diagnosis:
         if session is not None:
             await self._keep(profile, session)
         facts = await self._gatherer.facts(profile, session=session, unreached=unreached)
-        return examine(facts, CHECKS)
+        report = examine(facts, CHECKS)
+        if session is not None:
+            # For a support bundle: names of people have no place in it.
+            nameless = body_of(examine(anonymous(facts), CHECKS))
+            await self._journal.remember_lock(profile.id, FOUND, nameless, facts.now)
+        return report
 
     async def _visit(self, steps: Steps, profile: LockProfile) -> Session:
         known = await self._journal.last_known(profile.id, LOG)

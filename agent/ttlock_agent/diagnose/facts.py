@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from typing import Any
+
+from msgspec import structs
 
 from ttlock_agent.diagnose.firmware import Fault
 from ttlock_agent.errors import AgentError
@@ -102,3 +104,26 @@ class Facts:
         if self.unreached is not None:
             return f"Not measured: {self.unreached.message}"
         return "Not measured: the lock was not visited, as asked for."
+
+
+def anonymous(facts: Facts) -> Facts:
+    """Return facts without labels, owners and names of gateways."""
+    book = facts.book
+    return replace(
+        facts,
+        wishes=[
+            replace(wish, label="", wanted=replace(wish.wanted, owner="somebody"))
+            for wish in facts.wishes
+        ],
+        book=structs.replace(
+            book,
+            gateways=tuple(
+                replace(gateway, name=f"number {number}")
+                for number, gateway in enumerate(book.gateways, start=1)
+            ),
+        ),
+        status={
+            **facts.status,
+            "cloud": {**(facts.status.get("cloud") or {}), "verdicts": {}},
+        },
+    )

@@ -27,6 +27,8 @@ from ttlock_protocol.messages.passcodes import PasscodeRecord
 
 INFO: Final = "info"
 """Name of what the lock said of itself, in the journal's memory of a lock."""
+FOUND: Final = "diagnosis"
+"""Name of what the last visit of a diagnosis found, without names of people."""
 SIGNAL_DAYS: Final = 7
 JOBS_LOOKED_AT: Final = 200
 FAILURES_MATTER_FOR: Final = timedelta(days=7)
