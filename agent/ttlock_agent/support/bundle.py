@@ -24,7 +24,7 @@ def make(
 ) -> dict[str, Any]:
     """Return all parts as JSON.
 
-    Without ``socket`` the agent is looked for where the configuration says, else at the usual place.
+    Without ``socket`` the agent is looked for as configured, else at the usual place.
     """
     loaded, config = at_rest.config(config_file)
     directory = None if loaded is None else loaded.agent.state_directory
