@@ -53,6 +53,29 @@ async def test_blocked(dbus_rig: BluezRig) -> None:
     assert await problem(dbus_rig) is AdapterProblem.BLOCKED
 
 
+@pytest.mark.parametrize(
+    ("soft", "hard", "name"),
+    [
+        ("1", "0", AdapterProblem.BLOCKED),
+        ("0", "1", AdapterProblem.BLOCKED),
+        ("0", "0", AdapterProblem.POWERED_OFF),
+        (None, None, AdapterProblem.POWERED_OFF),
+    ],
+)
+async def test_an_older_bluez_leaves_it_to_the_kernel_to_say_blocked(
+    bus: Popen[bytes], tmp_path: Path, soft: str | None, hard: str | None, name: AdapterProblem
+) -> None:
+    """As that of Debian 12, which has no ``PowerState``."""
+    if soft is not None and hard is not None:
+        switch = tmp_path / "bluetooth" / "hci0" / "rfkill0"
+        switch.mkdir(parents=True)
+        (switch / "soft").write_text(f"{soft}\n")
+        (switch / "hard").write_text(f"{hard}\n")
+    async with bluez_rig(switches=tmp_path / "bluetooth") as rig:
+        rig.bluez.set_powered(False)
+        assert await problem(rig) is name
+
+
 async def test_no_service(dbus_rig: BluezRig) -> None:
     await dbus_rig.bluez.kill()
     assert await problem(dbus_rig) is AdapterProblem.NO_DAEMON

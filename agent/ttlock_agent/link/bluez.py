@@ -28,7 +28,7 @@ from ttlock_agent.errors import (
 from . import Sighting
 from .adapters import AdapterState
 from .bluez_airtime import Airtime
-from .bluez_bus import CALL_LIMIT_S, Adapter, BluezBus, Snapshot
+from .bluez_bus import CALL_LIMIT_S, SWITCHES, Adapter, BluezBus, Snapshot
 from .bluez_errors import RADIO_ERRORS, problem_of, unavailable
 from .bluez_link import BluezLink, LinkTimes, open_link
 from .bluez_recovery import OPERATOR_HINT, RecoveryLadder
@@ -73,12 +73,14 @@ class BluezLinkFactory:
         times: BluezTimes | None = None,
         on_state: Callable[[AdapterState], None] = lambda _: None,
         restart_request: Path | None = None,
+        switches: Path = SWITCHES,
     ) -> None:
         """``adapter`` is a name (``hci0``) or an address; ``None`` takes the first usable one.
 
         ``answered`` are the addresses of locks that want each write confirmed (D38). ``on_state``
         is called whenever the adapter's state may have changed. ``restart_request`` is a file that
-        a helper with more rights takes away and restarts BlueZ.
+        a helper with more rights takes away and restarts BlueZ; ``switches`` is the kernel's
+        directory of radio switches.
         """
         self._clock = clock
         self._wanted: Final = adapter
@@ -88,7 +90,9 @@ class BluezLinkFactory:
         self._restart_request = restart_request
         self._news = asyncio.Event()
         """Set by what BlueZ says of its adapters, of itself and of the bus."""
-        self._bus = BluezBus(call_limit_s=self._times.call_s, on_news=self._on_news)
+        self._bus = BluezBus(
+            call_limit_s=self._times.call_s, on_news=self._on_news, switches=switches
+        )
         self._airtime = Airtime()
         self._choice = ScanChoice()
         self._ladder = RecoveryLadder(self, clock=clock)

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from dbus_fast import BusType, Message, MessageType, Variant, unpack_variants
@@ -30,6 +31,8 @@ _OBJECTS: Final = "org.freedesktop.DBus.ObjectManager"
 _PROPERTIES: Final = "org.freedesktop.DBus.Properties"
 _BUS: Final = "org.freedesktop.DBus"
 _BLOCKED: Final = "off-blocked"
+SWITCHES: Final = Path("/sys/class/bluetooth")
+"""Where the kernel keeps the radio switches of each adapter, for everybody to read."""
 _MATCHES: Final = tuple(
     f"type='signal',{rule}"
     for rule in (
@@ -57,7 +60,7 @@ class Adapter:
     address: str
     is_powered: bool
     is_blocked: bool
-    """Told since BlueZ 5.71; an older one calls a blocked adapter just switched off."""
+    """By a radio switch: told by BlueZ since 5.71, by the kernel before."""
     is_central: bool
 
     @property
@@ -109,6 +112,7 @@ class BluezBus:
         *,
         call_limit_s: float = CALL_LIMIT_S,
         on_news: Callable[[AdapterProblem | None], None] = lambda _: None,
+        switches: Path = SWITCHES,
     ) -> None:
         """``on_news`` is called when service or bus are gone, with that.
 
@@ -116,6 +120,7 @@ class BluezBus:
         """
         self._call_limit_s = call_limit_s
         self._on_news = on_news
+        self._switches = switches
         self._bus: MessageBus | None = None
         self._end: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
@@ -127,7 +132,7 @@ class BluezBus:
         found: Mapping[str, Mapping[str, Mapping[str, Any]]] = unpack_variants(objects)
         return Snapshot(
             adapters=tuple(
-                _adapter(path, found[path][_ADAPTER])
+                self._adapter(path, found[path][_ADAPTER])
                 for path in sorted(found)
                 if _ADAPTER in found[path]
             ),
@@ -260,19 +265,30 @@ class BluezBus:
                 if _POWER & message.body[1].keys():
                     self._on_news(None)
 
+    def _adapter(self, path: str, properties: Mapping[str, Any]) -> Adapter:
+        name = path.rpartition("/")[2]
+        power = properties.get("PowerState")
+        return Adapter(
+            path=path,
+            address=properties["Address"],
+            is_powered=properties["Powered"],
+            is_blocked=self._is_switched_off(name) if power is None else power == _BLOCKED,
+            # Before BlueZ 5.51 nobody told; a controller that cannot fails to scan, and is named.
+            is_central="central" in properties.get("Roles", ("central",)),
+        )
+
+    def _is_switched_off(self, name: str) -> bool:
+        """Whether a radio switch of the adapter is, in software or in hardware."""
+        with suppress(OSError):
+            return any(
+                (switch / kind).read_text().strip() == "1"
+                for switch in (self._switches / name).glob("rfkill*")
+                for kind in ("soft", "hard")
+            )
+        return False
+
     def _tell(self, is_meant: Callable[[str], bool]) -> None:
         # A copy, because whoever is told may stop watching.
         for path, on_gone in tuple(self._watchers):
             if is_meant(path):
                 on_gone()
-
-
-def _adapter(path: str, properties: Mapping[str, Any]) -> Adapter:
-    return Adapter(
-        path=path,
-        address=properties["Address"],
-        is_powered=properties["Powered"],
-        is_blocked=properties.get("PowerState") == _BLOCKED,
-        # Before BlueZ 5.51 nobody told; a controller that cannot then fails to scan, and is named.
-        is_central="central" in properties.get("Roles", ("central",)),
-    )
