@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import AsyncGenerator
@@ -70,10 +71,13 @@ class Box:
             for name, value in os.environ.items()
             if name not in ("CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC")
         } | {_KEYS: encode_keys(self._profile.keys).decode()}
-        command = ["-m", "ttlock_agent", "run", "--config", str(self._config)]
+        command = [sys.executable, "-m", "ttlock_agent", "run", "--config", str(self._config)]
+        if setpriv := shutil.which("setpriv"):
+            # Were this process killed, nobody would end the agent, and two would own the radio.
+            command = [setpriv, "--pdeathsig", "KILL", *command]
         with (self.directory / "agent.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
+                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
                 env=environment,
             )  # fmt: skip
         until_s = self._clock.monotonic() + _START_S
