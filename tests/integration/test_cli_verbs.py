@@ -307,9 +307,9 @@ def test_a_journal_that_somebody_else_holds_is_named() -> None:
                 str(site.control_socket), str(site.directory / "other.sock")
             )
         )
-        said = shell.run("clock", "read", LOCK, "--config", str(other), socket=False)
-        assert said.exit_code == EX_UNAVAILABLE
-        assert "journal" in said.err
+        said = shell.run("clock", "read", LOCK, "--config", str(other), "--json", socket=False)
+        assert (said.exit_code, said.body["error"]["code"]) == (EX_UNAVAILABLE, "agent_not_started")
+        assert "journal" in said.body["error"]["message"]
         assert "Stop the other agent" in said.err
 
 

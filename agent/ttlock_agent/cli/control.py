@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from ttlock_agent.cli.one_shot import one_shot
+from ttlock_agent.cli.refused import AgentSaidNo
 from ttlock_agent.config import load_config
 from ttlock_agent.control.client import call, is_answering
 from ttlock_agent.control.messages import Failure, Progress, Result
@@ -20,14 +21,6 @@ DEFAULT_SOCKET: Final = Path("/run/ttlock-agent/control.sock")
 DEFAULT_CONFIG: Final = Path("/etc/ttlock-agent/agent.yaml")
 CONFIG: Final = "ttlock_agent.config"
 """Where the context of a command keeps the configuration that was named."""
-
-
-class AgentSaidNo(Exception):
-    """A refusal that came over the socket, with all that is said about it."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
 
 
 def socket_option(command: F) -> F:

@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 import click
 
 from ttlock_agent import __version__
-from ttlock_agent.cli.control import AgentSaidNo
+from ttlock_agent.cli.refused import AgentSaidNo
 from ttlock_agent.errors import EX_REJECTED, EX_TRY_LATER, EX_USAGE, AgentError
 
 _COMMANDS: Final = MappingProxyType(

@@ -19,8 +19,10 @@ from typing import Any, Final
 
 import click
 
+from ttlock_agent.cli.refused import AgentSaidNo
 from ttlock_agent.config import load_config
 from ttlock_agent.control.client import is_answering
+from ttlock_agent.control.messages import Failure
 from ttlock_agent.errors import ControlForbidden, ControlUnavailable
 
 START_S: Final = 120.0
@@ -35,8 +37,8 @@ _SAID: Final = "ttlock-agent: "
 def one_shot(config: Path) -> Iterator[Path]:
     """Run an agent while the context lasts, and give its socket.
 
-    Raises ``ControlForbidden`` for who may not, and ``ControlUnavailable``; leaves with the exit
-    code of an agent that could not start.
+    Raises ``ControlForbidden`` for who may not, ``ControlUnavailable``, and ``AgentSaidNo`` with
+    the exit code of an agent that could not start.
     """
     state = load_config(config).agent.state_directory
     owner = _owner(state)
@@ -89,19 +91,23 @@ def _await(process: subprocess.Popen[bytes], directory: Path) -> None:
     end_s = time.monotonic() + START_S
     while not is_answering(directory / "control.sock"):
         if process.poll() is not None:
-            _leave_like(process, (directory / "agent.log").read_text("utf-8", "replace"))
+            raise _why_not(process, (directory / "agent.log").read_text("utf-8", "replace"))
         if time.monotonic() > end_s:
             raise ControlUnavailable("The agent that was started for this command does not answer.")
         time.sleep(POLL_S)
 
 
-def _leave_like(process: subprocess.Popen[bytes], log: str) -> None:
-    """Say what kept the agent from starting, and leave with its exit code."""
-    before, found, said = log.rpartition(f"\n{_SAID}")
-    if not found and log.startswith(_SAID):
-        said = log.removeprefix(_SAID)
-    click.echo(f"{_SAID}{said.strip() or before.strip()}", err=True)
-    sys.exit(process.returncode)
+def _why_not(process: subprocess.Popen[bytes], log: str) -> AgentSaidNo:
+    """Return what kept the agent from starting: the last thing it said, in two lines."""
+    message, _, hint = log.rpartition(_SAID)[2].strip().partition("\n")
+    return AgentSaidNo(
+        Failure(
+            code="agent_not_started",
+            message=message or "The agent ended without a word.",
+            hint=hint.strip() or "Run it yourself: `ttlock-agent run --config FILE`.",
+            exit_code=process.returncode,
+        )
+    )
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -46,15 +46,13 @@ class Emptied:
         confirm = params_of(errand.job, kind).confirm
         if confirm is None:
             return await self._rehearse(errand)
-        # Journalled as sent only after the word was right.
-        was_confirmed = errand.job.is_sent
         count = 0
 
         def missing(held: Sequence[Any]) -> list[Request[Any]]:
             nonlocal count
             if not held:
                 return []
-            if not was_confirmed and not errand.job.is_sent and confirm != self._word(errand, held):
+            if confirm != self._word(errand, held):
                 raise InterlockOpen(
                     f"The lock does not hold the {self.items} that were confirmed.",
                     hint="Ask without `confirm` again, read the list, and confirm with its word.",
