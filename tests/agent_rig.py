@@ -61,7 +61,8 @@ MAX_PAUSES = 50
 VAULT = Vault(MasterKey(value=b"\x21" * 32, source=KeySource.FILE))
 
 RIG_OPTIONS = (
-    "keys", "vault", "time_sync", "budget", "reproof_interval", "removes_unknown", "may_unlock"
+    "keys", "vault", "time_sync", "budget", "reproof_interval", "removes_unknown", "may_unlock",
+    "quirks",
 )  # fmt: skip
 
 Hook = Callable[[int], Awaitable[None]]

@@ -1,14 +1,12 @@
 """The agent dies at any moment of a delivery, and the next one brings everything to a true end.
 
-A death is a copy of the state directory as it is on disk at that moment: what SIGKILL leaves. The
-lock lives on. Moments are the pieces of each frame and the transactions of the journal, before and
-after. ``TTLOCK_CRASH_POINTS=all`` tries every one of them, else a sample whose seed is printed.
+See ``death_rig``. ``TTLOCK_CRASH_POINTS=all`` tries every moment, else a sample whose seed is
+printed.
 """
 
-import asyncio
 import os
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from agent_rig import Door, Rig, assert_no_blind_repeat, minute, no_hook, rig_at
+from agent_rig import Door, Rig, assert_no_blind_repeat, minute, rig_at
+from death_rig import die_at, points_of
 from ttlock_agent.jobs.model import JobState
 from ttlock_protocol.virtual import Fault, FaultAction, FaultPoint
 from virtual_helpers import ManualClock
 
 SAMPLE = 8
 SEED = 20261120
-Point = tuple[str, int]
 Request = tuple[str, dict[str, Any]]
 
 
@@ -94,80 +92,6 @@ async def play(rig: Rig, scenario: Scenario) -> None:
     await rig.done(*jobs)
 
 
-async def points_of(scenario: Scenario, directory: Path) -> list[Point]:
-    """Return every moment of a run in which nobody dies."""
-    counts = {"journal": 0}
-
-    async def count(write: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-        counts["journal"] += 1
-        return await write(*args)
-
-    async with rig_at(directory, door_of(scenario)) as rig:
-        database = rig.journal._database
-        database.write = partial(count, database.write)  # type: ignore[method-assign]
-        await play(rig, scenario)
-        pieces = rig.door.writes
-    names = {"before piece": pieces, "after piece": pieces}
-    names |= {"before step": counts["journal"], "after step": counts["journal"]}
-    return [(name, number) for name, last in names.items() for number in range(1, last + 1)]
-
-
-class Death:
-    """Strikes once, at one moment; who is struck never goes on."""
-
-    def __init__(self, point: Point, rig: Rig, image: Path) -> None:
-        self._name, self._number = point
-        self._rig = rig
-        self._image = image
-        self._steps = 0
-        self.has_struck = asyncio.Event()
-
-    async def at_piece(self, name: str, number: int) -> None:
-        await self._strike_if(name, number)
-
-    async def at_step(self, write: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-        self._steps += 1
-        number = self._steps
-        await self._strike_if("before step", number)
-        result = await write(*args)
-        await self._strike_if("after step", number)
-        return result
-
-    async def _strike_if(self, name: str, number: int) -> None:
-        if (name, number) == (self._name, self._number):
-            self.strike()
-            await asyncio.Event().wait()
-
-    def strike(self) -> None:
-        self._rig.image(self._image)
-        self.has_struck.set()
-
-
-async def die_at(point: Point, scenario: Scenario, directory: Path) -> tuple[Door, Path]:
-    """Run until ``point``; return the lock and what is left of the agent."""
-    image = directory.with_name(f"{directory.name}-image")
-    async with rig_at(directory, door_of(scenario)) as rig:
-        death = Death(point, rig, image)
-        rig.door.before_write = partial(death.at_piece, "before piece")
-        rig.door.after_write = partial(death.at_piece, "after piece")
-        database = rig.journal._database
-        real_write = database.write
-        database.write = partial(death.at_step, real_write)  # type: ignore[method-assign]
-        playing = asyncio.ensure_future(play(rig, scenario))
-        dying = asyncio.ensure_future(death.has_struck.wait())
-        async with asyncio.timeout(20):
-            await asyncio.wait({playing, dying}, return_when=asyncio.FIRST_COMPLETED)
-        if not death.has_struck.is_set():
-            playing.result()
-            death.strike()  # this time it took fewer steps: dead at the very end
-        for task in (playing, dying):
-            task.cancel()
-        await asyncio.gather(playing, dying, return_exceptions=True)
-        database.write = real_write  # type: ignore[method-assign]
-        rig.door.before_write = rig.door.after_write = no_hook
-    return rig.door, image
-
-
 async def check(scenario: Scenario, door: Door, image: Path) -> None:
     """Let the next agent finish, and compare what it says with what the lock holds."""
     async with rig_at(image, door) as rig:
@@ -194,15 +118,14 @@ async def test_death_at_any_moment_loses_nothing_and_doubles_nothing(
     tmp_path: Path, name: str
 ) -> None:
     scenario = SCENARIOS[name]
-    (tmp_path / "whole").mkdir()
-    points = await points_of(scenario, tmp_path / "whole")
+    playing = partial(play, scenario=scenario)
+    points = await points_of(door_of(scenario), playing, tmp_path / "whole")
     is_all = os.environ.get("TTLOCK_CRASH_POINTS") == "all"
     chosen = points if is_all else random.Random(SEED).sample(points, SAMPLE)
     print(f"{name}: {len(chosen)} of {len(points)} moments, seed {SEED}")
     for number, point in enumerate(chosen):
-        directory = tmp_path / str(number)
-        directory.mkdir()
-        door, image = await die_at(point, scenario, directory)
+        door = door_of(scenario)
+        image = await die_at(point, door, playing, tmp_path / str(number))
         try:
             await check(scenario, door, image)
         except BaseException as error:
