@@ -31,8 +31,8 @@ for each in "${need[@]}"; do
 done
 if [ ${#missing[@]} -gt 0 ]; then
     step "installing ${missing[*]}"
-    { timeout "$limit" apt-get update -qq
-      DEBIAN_FRONTEND=noninteractive timeout "$limit" apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >/dev/null
+    { timeout "$limit" apt-get update -qq -o Acquire::Retries=3
+      DEBIAN_FRONTEND=noninteractive timeout "$limit" apt-get install -y -qq -o Acquire::Retries=3 --no-install-recommends "${missing[@]}"; } >/dev/null
 fi
 if [ "$arch" = arm64 ] && [ ! -e /proc/sys/fs/binfmt_misc/qemu-aarch64 ]; then
     # Lets the host's kernel run arm64 programs (maintainer scripts).
@@ -67,7 +67,7 @@ rmdir "$1/var/tmp/k"
 EOS
     chmod +x "$part/fetch-kernel"
     timeout "$limit" mmdebstrap --quiet --architectures="$arch" --variant=minbase \
-        --aptopt='Apt::Install-Recommends "false"' \
+        --aptopt='Apt::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         --include="$debian" \
         --customize-hook="$part/fetch-kernel \"\$1\" $arch $part/kdeb" \
