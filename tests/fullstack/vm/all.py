@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import queue
 import shutil
@@ -33,6 +34,8 @@ IN_GUEST = (
 LINK_TESTS = "tests/fullstack/test_link.py tests/fullstack/test_every_request.py"
 CUT_S = 180
 """Allowed for each power cut, with boot and deliveries: several times what it takes."""
+BOOT_AGAIN_S = 300
+"""For a machine that had to be booted twice; see boot.sh."""
 STOP_S = 20
 """A part that is told to end has its machine ended by then."""
 _started_s = time.monotonic()
@@ -90,13 +93,15 @@ def make_part(name: str, suite: str, image: str, package: str, cuts: int, kills:
 class Runner:
     """Works on the parts with several hands."""
 
-    def __init__(self, parts: list[Part], package: str) -> None:
+    def __init__(self, parts: list[Part], package: str, *, within_s: float) -> None:
+        self._within_s = within_s
         self._waiting: queue.SimpleQueue[Part] = queue.SimpleQueue()
         for part in parts:
             self._waiting.put(part)
         self._environment = os.environ | {"PACKAGE": package, "FOLLOW": "yes"}
         self._running: dict[Part, subprocess.Popen[str]] = {}
         self.outcomes: list[Outcome] = []
+        self.left_out: list[Part] = []
 
     def run(self, jobs: int) -> None:
         hands = [threading.Thread(target=self._work, daemon=True) for _ in range(jobs)]
@@ -123,6 +128,9 @@ class Runner:
                 part = self._waiting.get_nowait()
             except queue.Empty:
                 return
+            if time.monotonic() - _started_s > self._within_s:
+                self.left_out.append(part)
+                continue
             tell(f"{part.title}: begins")
             since_s = time.monotonic()
             status, cpu_s = self._play(part)
@@ -141,7 +149,8 @@ class Runner:
         )  # fmt: skip
         self._running[part] = process
         # The machine's own limit comes first and leaves its logs; this one is for what hangs.
-        bound = threading.Timer(part.limit_s * 2 + 60, signal_group, (process, signal.SIGTERM))
+        bound_s = part.limit_s + BOOT_AGAIN_S
+        bound = threading.Timer(bound_s, signal_group, (process, signal.SIGTERM))
         bound.start()
         assert process.stdout is not None
         with (out / "said.log").open("w") as log:
@@ -168,12 +177,21 @@ def build(*command: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("parts", nargs="*", choices=PARTS, metavar="PART")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--suite", dest="suites", action="append", choices=SUITES)
     parser.add_argument("--jobs", type=int, default=2, help="machines that run at a time")
     parser.add_argument("--cuts", type=int, default=2, help="power cuts, for each story and suite")
     parser.add_argument("--kills", type=int, default=3, help="kill -9, for each suite")
+    parser.add_argument(
+        "--within",
+        type=float,
+        default=math.inf,
+        metavar="S",
+        help="leave out, and say so, what could not begin S seconds after the start",
+    )
     options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(unknown)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
     package = build("deploy/deb.sh", "amd64")
@@ -188,13 +206,15 @@ def main() -> None:
     tell("the images are there")
     # The longest first, of all suites, so that no hand is idle at the end.
     parts.sort(key=lambda part: PARTS.index(part.name))
-    runner = Runner(parts, package)
+    runner = Runner(parts, package, within_s=options.within)
     try:
         runner.run(options.jobs)
     finally:
         runner.stop()
     for each in runner.outcomes:
         tell(str(each))
+    for part in runner.left_out:
+        tell(f"{part.title:20} LEFT OUT: no time")
     failed = [each.part.title for each in runner.outcomes if each.status]
     tell(f"FAILED: {', '.join(failed)}" if failed else "all of it held")
     sys.exit(bool(failed))
