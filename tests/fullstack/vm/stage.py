@@ -315,6 +315,11 @@ def status() -> dict[str, Any]:
     return found
 
 
+def adapter_state() -> str:
+    """Return what the agent says of its only adapter."""
+    return str(status()["adapters"][0]["state"])
+
+
 def await_broker() -> None:
     """Wait until the agent is connected to the broker."""
     until("the broker", lambda: status()["mqtt"]["status"] == "connected")
