@@ -38,6 +38,7 @@ BUS = "org.freedesktop.DBus.Error."
         (BleakDBusError("org.bluez.Error.Blocked", []), AdapterProblem.BLOCKED),
         (BleakDBusError(f"{BUS}ServiceUnknown", []), AdapterProblem.NO_DAEMON),
         (BleakDBusError(f"{BUS}NoReply", []), AdapterProblem.NO_DAEMON),
+        (BleakDBusError(f"{BUS}FileExists", []), AdapterProblem.NO_DAEMON),
         (BleakDBusError(f"{BUS}AccessDenied", []), AdapterProblem.NO_PERMISSION),
         (BleakDBusError(f"{BUS}Disconnected", []), AdapterProblem.NO_BUS),
         (BleakDBusError("org.bluez.Error.Failed", ["Not Ready"]), None),

@@ -37,6 +37,8 @@ _DBUS_NAMES: Final = {
     "org.bluez.Error.Blocked": AdapterProblem.BLOCKED,
     f"{_BUS}AccessDenied": AdapterProblem.NO_PERMISSION,
     f"{_BUS}Disconnected": AdapterProblem.NO_BUS,
+    # systemd's word for a bluetooth.service that is masked while its alias for D-Bus is not.
+    f"{_BUS}FileExists": AdapterProblem.NO_DAEMON,
     f"{_BUS}NameHasNoOwner": AdapterProblem.NO_DAEMON,
     f"{_BUS}NoReply": AdapterProblem.NO_DAEMON,
     f"{_BUS}ServiceUnknown": AdapterProblem.NO_DAEMON,
