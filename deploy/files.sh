@@ -19,6 +19,7 @@ done
 put 644 "$here/sysusers.conf" /usr/lib/sysusers.d/ttlock-agent.conf
 put 644 "$here/tmpfiles.conf" /usr/lib/tmpfiles.d/ttlock-agent.conf
 put 755 "$here/release.sh" /usr/lib/ttlock-agent/release.sh
+put 755 "$here/bluetooth/passive-scan.sh" /usr/lib/ttlock-agent/passive-scan.sh
 mkdir -p "$dest/usr/bin"
 ln -sf /opt/ttlock-agent/current/bin/ttlock-agent "$dest/usr/bin/ttlock-agent"
 

@@ -48,6 +48,7 @@ systemd-sysusers "$here/sysusers.conf"
 systemd-tmpfiles --create "$here/tmpfiles.conf"
 "$here/release.sh" install "$1"
 "$here/files.sh" "" /opt/ttlock-agent/current/bin/ttlock-agent
+/usr/lib/ttlock-agent/passive-scan.sh offer
 [ -d /run/systemd/system ] || exit 0
 systemctl daemon-reload
 systemctl enable "$unit"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ttlock_agent.errors import EX_CONFIG
+from ttlock_agent.errors import EX_CONFIG, EX_USAGE
 from ttlock_agent.link.router import RESTART_REQUEST
 from ttlock_agent.vault import CREDENTIAL_NAME
 
@@ -178,6 +178,33 @@ def test_the_passive_scan_example_changes_the_command_line_only() -> None:
     assert settings(DEPLOY / "bluetooth" / "passive-scan.conf") == {
         "ExecStart": ["", "/usr/libexec/bluetooth/bluetoothd --experimental"]
     }
+
+
+def test_passive_scanning_is_offered_and_can_be_undone(tmp_path: Path) -> None:
+    script = DEPLOY / "bluetooth" / "passive-scan.sh"
+    conf = tmp_path / "bluetooth.service.d" / "passive-scan.conf"
+    bin_dir = tmp_path / "bin"
+    bin_dir.mkdir()
+    (bin_dir / "systemctl").symlink_to("/bin/true")
+    environment = {
+        "PATH": f"{bin_dir}:/usr/bin:/bin",
+        "TTLOCK_EXAMPLE": str(DEPLOY / "bluetooth" / "passive-scan.conf"),
+        "TTLOCK_UNITS": str(tmp_path),
+    }
+
+    def call(word: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [script, word], capture_output=True, text=True, timeout=50, env=environment, check=False
+        )
+
+    assert f"sudo {script} on" in call("offer").stdout
+    assert not conf.exists()
+    assert call("on").returncode == 0
+    assert conf.read_text() == (DEPLOY / "bluetooth" / "passive-scan.conf").read_text()
+    assert call("offer").stdout == ""
+    assert call("off").returncode == 0
+    assert not conf.exists()
+    assert call("maybe").returncode == EX_USAGE
 
 
 @pytest.mark.parametrize("script", sorted(DEPLOY.rglob("*.sh")), ids=lambda path: path.name)

@@ -95,6 +95,10 @@ def test_all_belongs_to_root_and_only_root_may_write(files: dict[str, tarfile.Ta
     "name",
     [
         "/usr/lib/systemd/system/ttlock-agent.service",
+        "/usr/lib/systemd/system/ttlock-agent-bluetooth.path",
+        "/usr/lib/systemd/system/ttlock-agent-bluetooth.service",
+        "/usr/lib/ttlock-agent/passive-scan.sh",
+        "/usr/lib/ttlock-agent/release.sh",
         "/usr/lib/sysusers.d/ttlock-agent.conf",
         "/usr/lib/tmpfiles.d/ttlock-agent.conf",
         "/usr/share/bash-completion/completions/ttlock-agent",
