@@ -98,7 +98,31 @@ def test_field_case_1_is_named_repaired_and_proved(site: Site) -> None:
     assert verdicts(clean)["passcodes_held"] == verdicts(clean)["clock"] == "pass"
     assert clean["fixes"] == []
 
+    caller = site.caller()
+    caller.ask("lock.diagnose", "pms-diagnose")
+    answer = caller.answer("lock.diagnose", "pms-diagnose")
+    assert verdicts(answer) == verdicts(clean)
+
     secrets = Secrets(*PASSCODES)
+    assert secrets.found_in(json.dumps(answer).encode()) == []
     for said in (first, dry, fixed, again):
         assert secrets.found_in((said.stdout + said.stderr).encode()) == []
     assert secrets.found_in(site.log("agent").encode()) == []
+
+
+def test_without_a_service_the_same_is_measured_and_repaired(site: Site) -> None:
+    site.stop_agent()
+    command = [sys.executable, "-m", "ttlock_agent", "diagnose", LOCK, "--fix", "--json"]
+    done = subprocess.run(
+        [*command, "--config", str(site.config_file)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    body: dict[str, Any] = json.loads(done.stdout)
+    assert {each["proved"] for each in body["fixed"]} == {True}
+    assert body["before"]["causes"][0]["check"] == "gateway"
+    assert verdicts(body)["gateway"] == "warn", "the agent delivered, not the gateway"
+    assert site.digits() == sorted(PASSCODES)

@@ -490,6 +490,7 @@ def example(directory: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     names = ("mqtt-password", "cloud-client-secret", "cloud-password-md5", "front-door-keys")
     for name in (*names, "callback-path", "broker-ca.pem", "agent.pem", "agent.key"):
         secret_file(directory, name, "text")
+    (directory / "firmware-faults.toml").touch()
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(directory))
     return (SOURCE / "agent.example.yaml").read_text()
 
@@ -553,3 +554,12 @@ def test_what_is_wrong_with_a_whole_file_is_in_its_first_line(content: str, tmp_
     path.write_text(content)
     (finding,) = check_config(path)
     assert (finding.line, finding.column) == (1, 1)
+
+
+def test_a_table_of_firmware_faults_that_cannot_be_used_is_a_finding(directory: Path) -> None:
+    table = directory / "faults.toml"
+    table.write_text('[[fault]]\nfirmware = "6."\n')
+    text = GOOD.replace("agent:\n", f"agent:\n  firmware_faults: {table}\n")
+    (finding,) = findings_of(directory, text)
+    assert finding.setting == "agent.firmware_faults"
+    assert "missing" in finding.message

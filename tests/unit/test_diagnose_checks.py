@@ -149,6 +149,9 @@ def job(state: JobState = JobState.FAILED, **changes: Any) -> Job:
 FULL = JobFailure(code="passcode_memory_full", message="No room.", hint="-", is_retryable=False)
 
 
+NOT_KEPT = JobFailure(code="not_in_lock", message="Not there.", hint="-", is_retryable=False)
+
+
 def finding(check: str, facts: Facts) -> Finding:
     (found,) = [each for each in CHECKS if each.id == check]
     return found.run(facts)
@@ -157,7 +160,7 @@ def finding(check: str, facts: Facts) -> Finding:
 def test_a_lock_in_good_order_has_nothing_to_complain_of() -> None:
     report = examine(FACTS, CHECKS)
     found = {check.id: said.verdict for check, said in report.rows}
-    assert found.pop("drift") is Verdict.UNKNOWN
+    assert found.pop("drift") is found.pop("confirmed") is Verdict.UNKNOWN
     assert set(found.values()) == {Verdict.PASS}
     assert report.worst is Verdict.PASS
     assert report.causes == []
@@ -290,6 +293,12 @@ TROUBLES: dict[str, tuple[str, Facts, Verdict, str]] = {
         "no clock",
     ),
     "refused kind": ("kinds", replace(FACTS, failed_jobs=(job(),)), Verdict.WARN, "refused 1"),
+    "not kept": (
+        "confirmed",
+        replace(FACTS, failed_jobs=(job(error=NOT_KEPT),)),
+        Verdict.FAIL,
+        "does not keep them",
+    ),
     "collision": (
         "collisions",
         wishing(replace(OTHER, digits="4829")),
@@ -397,10 +406,16 @@ def test_a_record_from_before_the_clock_was_set_gets_its_true_time() -> None:
     assert said.evidence[-1].as_of == NOW - timedelta(hours=1)
 
 
-def test_room_that_was_made_since_is_room() -> None:
+def test_what_works_since_is_no_failure_any_more() -> None:
     later = NOW + timedelta(minutes=1)
-    facts = replace(FACTS, failed_jobs=(job(error=FULL),), last_added_at=later)
+    failed = (job(error=FULL), job(error=NOT_KEPT))
+    facts = replace(FACTS, failed_jobs=failed, last_added_at=later)
     assert finding("memory", facts).verdict is Verdict.PASS
+    assert finding("confirmed", facts).verdict is Verdict.PASS
+
+
+def test_an_agent_for_one_command_says_nothing_of_the_broker() -> None:
+    assert finding("broker", status(mqtt={"status": "stopped"})).verdict is Verdict.UNKNOWN
 
 
 def test_a_one_time_passcode_that_is_gone_was_used() -> None:

@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ttlock_agent.call_budget import interval_s
+from ttlock_agent.diagnose.firmware import all_faults
 from ttlock_agent.errors import ConfigError
 
 from .document import Document
@@ -54,6 +55,11 @@ def _check_agent(document: Document, path: str, agent: AgentConfig) -> None:
             f"The control socket's path is longer than {SOCKET_PATH_BYTES} bytes.",
             "Choose a shorter one, such as /run/ttlock-agent/control.sock.",
         )
+    if agent.firmware_faults is not None:
+        try:
+            all_faults(agent.firmware_faults)
+        except ConfigError as error:
+            document.report(f"{path}.firmware_faults", error.message, error.hint)
 
 
 def _check_mqtt(document: Document, path: str, mqtt: MqttConfig) -> None:

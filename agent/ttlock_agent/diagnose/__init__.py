@@ -2,7 +2,7 @@
 
 ``facts``       what was measured, by whom and when; nothing else enters a check
 ``finding``     what a check says, and how findings are ranked
-``lock`` ``passcodes`` ``gateway`` ``machine``    the checks, pure functions of the facts
+``lock`` ``passcodes`` ``door`` ``gateway`` ``machine``    the checks, pure functions of the facts
 ``table``       all checks in order, most likely cause first
 ``firmware``    known faults of firmware, from ``firmware.toml`` and the owner's own file
 ``session``     reads a lock within one visit

@@ -216,6 +216,8 @@ class Diagnosis:
                 )
                 await self._ask("passcode.delete", removal)
         await self._settled(steps, lock)
+        # What the jobs found is evidence about the gateway.
+        await self._watch.follow()
 
     async def _ask(self, verb: str, params: LockRequest) -> None:
         assert params.id is not None, "requests of the agent's own have names"

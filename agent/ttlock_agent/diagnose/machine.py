@@ -18,6 +18,7 @@ from ttlock_agent.errors import AdapterUnavailable
 LOW_DISK_BYTES: Final = 100 * 1024 * 1024
 _MIB: Final = 1024 * 1024
 _CONNECTED: Final = "connected"
+_STOPPED: Final = "stopped"
 _USABLE: Final = "usable"
 
 
@@ -79,6 +80,8 @@ def broker(facts: Facts) -> Finding:
     mqtt = facts.status.get("mqtt")
     if not mqtt:
         return unknown("Not measured: the agent does not say.")
+    if mqtt["status"] == _STOPPED:
+        return unknown("Not measured: this agent serves one command, and the service the broker.")
     told = Evidence(
         f"{mqtt['status']} since {mqtt.get('since')}, MQTT {mqtt.get('version')}",
         Source.MACHINE,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
 from typing import Final
 
 from ttlock_agent.backup.plan import USUAL_ROOM
@@ -20,28 +18,21 @@ from ttlock_agent.diagnose.finding import (
     passed,
     unknown,
 )
+from ttlock_agent.diagnose.words import MOST_SHOWN, counted, cut
+from ttlock_agent.errors import NotInLock
 from ttlock_agent.jobs.model import Job
 from ttlock_agent.jobs.passcodes import Held, collision
-from ttlock_agent.jobs.records import recorded_at
 from ttlock_protocol.errors import Refusal
 from ttlock_protocol.features import Feature
-from ttlock_protocol.messages.log import LogRecord, LogType
+from ttlock_protocol.messages.log import LogType
 from ttlock_protocol.messages.pages import Unreadable
 from ttlock_protocol.messages.passcodes import PasscodeRecord
 
-LAST_DAYS: Final = timedelta(days=7)
-"""How far back the door's log matters."""
-MOST_SHOWN: Final = 10
 ROOM: Final = USUAL_ROOM[PASSCODES]
 NEARLY_FULL: Final = 0.9
 _FULL: Final = frozenset(
     each.name.lower() for each in (Refusal.MEMORY_FULL, Refusal.PASSCODE_MEMORY_FULL)
 )
-_REFUSED_AT_DOOR: Final = {
-    LogType.WRONG_PASSCODE: "wrong (record 7)",
-    LogType.PASSCODE_OUT_OF_WINDOW: "out of its window (record 11)",
-    LogType.PASSCODE_BLACKLISTED: "blacklisted (record 13)",
-}
 _CROWDED: Final = frozenset({LogType.PASSCODE_PUSHED_OUT, LogType.PASSCODE_NO_SPACE})
 
 
@@ -54,7 +45,7 @@ def wanted(facts: Facts) -> Finding:
     compared = compare(facts)
     lacking = [each for each in compared if each.is_missing]
     unreadable = [each for each in compared if each.held is Held.NOT_READABLE]
-    counted = Evidence(
+    summary = Evidence(
         f"{len(compared)} wanted, {len(compared) - len(lacking) - len(unreadable)} held as wanted,"
         f" {len(lacking)} missing or held otherwise",
         Source.LOCK,
@@ -67,23 +58,23 @@ def wanted(facts: Facts) -> Finding:
         ]
         return Finding(
             verdict=Verdict.FAIL,
-            sentence=f"{_count(len(lacking), 'wanted passcode')} not in the lock's memory: no"
+            sentence=f"{counted(len(lacking), 'wanted passcode')} not in the lock's memory: no"
             " keypad entry can open with what the lock does not hold.",
-            evidence=(counted, *_cut(details)),
+            evidence=(summary, *cut(details)),
             remedy=f"ttlock-agent diagnose {facts.lock} --fix",
             fix=Fix.MISSING,
-            fix_words=f"deliver {_count(len(lacking), 'missing passcode')} over Bluetooth now, and"
+            fix_words=f"deliver {counted(len(lacking), 'missing passcode')} over Bluetooth now, and"
             " prove each by reading the lock's memory",
         )
     if unreadable:
         return Finding(
             verdict=Verdict.WARN,
-            sentence=f"{_count(len(unreadable), 'wanted passcode')} may be among records that"
+            sentence=f"{counted(len(unreadable), 'wanted passcode')} may be among records that"
             " cannot be read.",
-            evidence=(counted,),
+            evidence=(summary,),
             remedy="ttlock-agent support-bundle",
         )
-    return passed("The lock holds every wanted passcode as it is wanted.", counted)
+    return passed("The lock holds every wanted passcode as it is wanted.", summary)
 
 
 def _by_proofs(facts: Facts) -> Finding:
@@ -99,47 +90,6 @@ def _by_proofs(facts: Facts) -> Finding:
     return Finding(verdict=Verdict.UNKNOWN, sentence=facts.no_session, evidence=evidence)
 
 
-def at_the_door(facts: Facts) -> Finding:
-    """Match refused entries of the last days with wanted passcodes."""
-    session = facts.session
-    if session is None:
-        return unknown(facts.no_session)
-    if "log" in session.refused and not session.log:
-        return unknown(f"Not measured: {session.refused['log']}")
-    timed = [(record, _true_time(record, facts)) for record in session.log]
-    recent = [(record, at) for record, at in timed if _is_recent(at, facts.now)]
-    entries = [(record, at) for record, at in recent if record.log_type in _REFUSED_AT_DOOR]
-    by_digits = {wish.wanted.digits: wish for wish in facts.wishes}
-    matched = [
-        (by_digits[record.passcode], record, at)
-        for record, at in entries
-        if record.passcode in by_digits
-    ]
-    strange = len(entries) - len(matched)
-    whole = "" if session.log_reaches_end else "; the log is longer than what was read"
-    counted = Evidence(
-        f"{_count(len(recent), 'record')} of the last {LAST_DAYS.days} days; refused entries:"
-        f" {len(matched)} of wanted passcodes, {strange} of others{whole}",
-        Source.LOCK,
-        session.at,
-    )
-    if not matched:
-        return passed("No wanted passcode was refused at the keypad lately.", counted)
-    lacking = {each.wish.wanted.digits for each in compare(facts) if each.is_missing}
-    is_still_so = any(
-        record.passcode in lacking
-        or (record.log_type == LogType.PASSCODE_OUT_OF_WINDOW and _is_clock_off(facts))
-        for _, record, _ in matched
-    )
-    return Finding(
-        verdict=Verdict.FAIL if is_still_so else Verdict.WARN,
-        sentence="People typed wanted passcodes and were refused"
-        + ("." if is_still_so else "; the lock holds these passcodes now, and its clock is right."),
-        evidence=(counted, *_cut(_entries(matched))),
-        remedy=f"ttlock-agent diagnose {facts.lock} --fix" if is_still_so else "",
-    )
-
-
 def memory(facts: Facts) -> Finding:
     """Count what the lock holds against what such locks hold, and look for refusals."""
     session = facts.session
@@ -150,7 +100,7 @@ def memory(facts: Facts) -> Finding:
     of_known = f", {unreadable} of them unreadable" if unreadable else ""
     evidence = [
         Evidence(
-            f"{_count(count, 'passcode')} listed{of_known}; such locks are known to hold {ROOM},"
+            f"{counted(count, 'passcode')} listed{of_known}; such locks are known to hold {ROOM},"
             " and no lock tells how many it takes",
             Source.LOCK,
             session.at,
@@ -168,7 +118,7 @@ def memory(facts: Facts) -> Finding:
     if crowded:
         evidence.append(
             Evidence(
-                f"{_count(len(crowded), 'record')} of passcodes pushed out or without space"
+                f"{counted(len(crowded), 'record')} of passcodes pushed out or without space"
                 " (9 and 12)",
                 Source.LOCK,
                 session.at,
@@ -198,16 +148,16 @@ def expired(facts: Facts) -> Finding:
     if session is None or session.listing is None:
         return unknown(facts.no_session)
     over = reviewed(facts).over
-    counted = Evidence(f"{len(over)} of {len(session.listing)} over", Source.LOCK, session.at)
+    summary = Evidence(f"{len(over)} of {len(session.listing)} over", Source.LOCK, session.at)
     if not over:
-        return passed("No known passcode in the lock is over.", counted)
+        return passed("No known passcode in the lock is over.", summary)
     return Finding(
         verdict=Verdict.WARN,
-        sentence=f"{_count(len(over), 'passcode')} in the lock can open nothing any more.",
-        evidence=(counted,),
+        sentence=f"{counted(len(over), 'passcode')} in the lock can open nothing any more.",
+        evidence=(summary,),
         remedy=f"ttlock-agent diagnose {facts.lock} --fix",
         fix=Fix.EXPIRED,
-        fix_words=f"remove {_count(len(over), 'passcode')} whose validity has ended, and prove it",
+        fix_words=f"remove {counted(len(over), 'passcode')} whose validity has ended, and prove it",
     )
 
 
@@ -224,7 +174,7 @@ def strangers(facts: Facts) -> Finding:
         return passed("Every passcode in the lock is known.", evidence)
     return Finding(
         verdict=Verdict.WARN,
-        sentence=f"{_count(len(found), 'passcode')} in the lock came from somebody else, such as"
+        sentence=f"{counted(len(found), 'passcode')} in the lock came from somebody else, such as"
         " the vendor's app; they are left alone.",
         evidence=(evidence,),
         remedy="Look through them in the vendor's app. To have the agent remove unknown ones: "
@@ -248,9 +198,9 @@ def collisions(facts: Facts) -> Finding:
         return passed("No wanted passcode begins like another one in the lock.", evidence)
     return Finding(
         verdict=Verdict.WARN,
-        sentence=f"{_count(len(touched), 'wanted passcode')} begins like another one in the lock,"
+        sentence=f"{counted(len(touched), 'wanted passcode')} begins like another one in the lock,"
         " or the other way round; locks confuse such.",
-        evidence=(evidence, *_cut([Evidence(name, Source.LOCK, session.at)
+        evidence=(evidence, *cut([Evidence(name, Source.LOCK, session.at)
                                    for name in named(touched)])),
         remedy="Choose other digits for one of the two.",
     )  # fmt: skip
@@ -279,7 +229,7 @@ def kinds(facts: Facts) -> Finding:
     if refused_jobs:
         return Finding(
             verdict=Verdict.WARN,
-            sentence=f"The lock has refused {_count(len(refused_jobs), 'passcode')} for good.",
+            sentence=f"The lock has refused {counted(len(refused_jobs), 'passcode')} for good.",
             evidence=evidence,
             remedy="See each reason; try another kind or length with `passcode.add`.",
         )
@@ -288,12 +238,36 @@ def kinds(facts: Facts) -> Finding:
     return passed("The lock has refused no kind of passcode.", *evidence)
 
 
+def confirmed(facts: Facts) -> Finding:
+    """Look for passcodes that the lock confirmed and did not keep."""
+    lost = [
+        job
+        for job in facts.failed_jobs
+        if job.error is not None
+        and job.error.code == NotInLock.code
+        and (facts.last_added_at is None or job.updated_at > facts.last_added_at)
+    ]
+    if lost:
+        return Finding(
+            verdict=Verdict.FAIL,
+            sentence="The lock confirms passcodes and does not keep them: it may be faulty.",
+            evidence=[_of_job(job) for job in lost[:MOST_SHOWN]],
+            remedy="Take the batteries out for a minute and try again. The last resort, which loses"
+            f" nothing that a lock tells: `ttlock-agent backup create {facts.lock}`, `ttlock-agent"
+            f" lock reset {facts.lock} --backup ID`, add it anew, `ttlock-agent restore`.",
+        )
+    if facts.last_added_at is None:
+        return unknown("Not measured: no passcode was written lately.")
+    told = Evidence("a new passcode was read back", Source.JOURNAL, facts.last_added_at)
+    return passed("The lock keeps what it confirms.", told)
+
+
 def deliveries(facts: Facts) -> Finding:
     """List jobs that wait after a failed visit."""
     waiting = [job for job in facts.open_jobs if job.reason is not None and job.attempts > 0]
-    counted = _journal(facts, f"{len(facts.open_jobs)} open jobs, {len(waiting)} after a failure")
+    summary = _journal(facts, f"{len(facts.open_jobs)} open jobs, {len(waiting)} after a failure")
     if not waiting:
-        return passed("No job of this lock waits after a failed visit.", counted)
+        return passed("No job of this lock waits after a failed visit.", summary)
     shown = [
         Evidence(
             f"{job.verb} {job.id}, tried {job.attempts} times: "
@@ -305,51 +279,10 @@ def deliveries(facts: Facts) -> Finding:
     ]
     return Finding(
         verdict=Verdict.WARN,
-        sentence=f"{_count(len(waiting), 'job')} of this lock could not be done yet.",
-        evidence=(counted, *_cut(shown)),
+        sentence=f"{counted(len(waiting), 'job')} of this lock could not be done yet.",
+        evidence=(summary, *cut(shown)),
         remedy="ttlock-agent status",
     )
-
-
-def _is_recent(at: datetime | None, now: datetime) -> bool:
-    """Records whose clock held no date count: nobody can say that they are old."""
-    return at is None or now - at <= LAST_DAYS
-
-
-def _true_time(record: LogRecord, facts: Facts) -> datetime | None:
-    """Return when it happened: by the lock's clock, less what that was off before it was set."""
-    at = recorded_at(record, facts.zone, near=facts.now)
-    if at is None:
-        return None
-    for entry in facts.clock_history:
-        if entry["was_set"] and entry["clock_error_s"] is not None:
-            before = at - timedelta(seconds=entry["clock_error_s"])
-            if before <= datetime.fromisoformat(entry["at"]):
-                return before
-    clock = None if facts.session is None else facts.session.clock
-    return at - timedelta(seconds=0.0 if clock is None else clock.error_s or 0.0)
-
-
-def _is_clock_off(facts: Facts) -> bool:
-    clock = None if facts.session is None else facts.session.clock
-    if clock is None:
-        return False
-    return clock.error_s is None or abs(clock.error_s) > facts.clock_tolerance_s
-
-
-def _entries(
-    matched: Sequence[tuple[Wish, LogRecord, datetime | None]],
-) -> list[Evidence]:
-    counts: Counter[tuple[str, str]] = Counter()
-    last: dict[tuple[str, str], datetime | None] = {}
-    for wish, record, at in matched:
-        key = (named([wish])[0], _REFUSED_AT_DOOR[record.log_type])
-        counts[key] += 1
-        last[key] = at
-    return [
-        Evidence(f"{name}: {_count(count, 'time')} {word}", Source.LOCK, last[name, word])
-        for (name, word), count in counts.items()
-    ]
 
 
 def _since(wish: Wish) -> str:
@@ -372,15 +305,3 @@ def _of_job(job: Job) -> Evidence:
 
 def _journal(facts: Facts, text: str) -> Evidence:
     return Evidence(text, Source.JOURNAL, facts.now)
-
-
-def _cut(evidence: Iterable[Evidence]) -> list[Evidence]:
-    found = list(evidence)
-    if len(found) <= MOST_SHOWN:
-        return found
-    more = Evidence(f"and {len(found) - MOST_SHOWN} more", found[0].source, found[0].as_of)
-    return [*found[:MOST_SHOWN], more]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ttlock_agent.diagnose import gateway, lock, machine, passcodes
+from ttlock_agent.diagnose import door, gateway, lock, machine, passcodes
 from ttlock_agent.diagnose.finding import Check
 
 CHECKS: Final = (
@@ -17,7 +17,7 @@ CHECKS: Final = (
     Check(
         id="refused_at_the_door",
         question="Were wanted passcodes refused at the keypad lately?",
-        run=passcodes.at_the_door,
+        run=door.at_the_door,
         is_symptom=True,
     ),
     Check(id="adapter", question="Do Bluetooth adapter and BlueZ work?", run=machine.adapter),
@@ -35,6 +35,11 @@ CHECKS: Final = (
     Check(id="battery", question="Are the lock's batteries good?", run=lock.battery),
     Check(id="features", question="Is the keypad among the lock's features?", run=lock.features),
     Check(id="kinds", question="Which kinds of passcodes does it take?", run=passcodes.kinds),
+    Check(
+        id="confirmed",
+        question="Does the lock keep what it confirms?",
+        run=passcodes.confirmed,
+    ),
     Check(
         id="collisions",
         question="Does one passcode begin like another?",
