@@ -19,9 +19,9 @@ import msgspec
 from agent_rig import ADDRESS, LOCK, RESPONSE_TIMEOUT_S, TOPICS, VAULT, ZONE, Door, Rig
 from ttlock_agent.backup.bench import Bench
 from ttlock_agent.backup.desk import Desk
-from ttlock_agent.backup.registration import CloudEntries, Registration
 from ttlock_agent.backup.shelf import Shelf
 from ttlock_agent.backup.tasks import Tasks
+from ttlock_agent.backup.vendor import CloudEntries, Vendor
 from ttlock_agent.config import AgentConfig, Config, LockConfig, MqttConfig
 from ttlock_agent.config.locks import QuirksConfig
 from ttlock_agent.config.values import LockAddress
@@ -308,7 +308,7 @@ async def start_bench(
             work=work,
             clock=clock,
             randbelow=_counting(),
-            registration=Registration(cloud, journal, clock),
+            vendor=Vendor(cloud, journal, clock),
             wake_radio=alarms[0].ring,
         ).verbs,
         journal=journal,

@@ -21,9 +21,9 @@ import structlog
 from ttlock_agent import __version__
 from ttlock_agent.backup.bench import Bench
 from ttlock_agent.backup.desk import Desk
-from ttlock_agent.backup.registration import CloudEntries, Registration
 from ttlock_agent.backup.shelf import Shelf
 from ttlock_agent.backup.tasks import Tasks
+from ttlock_agent.backup.vendor import CloudEntries, Vendor
 from ttlock_agent.clock import Clock
 from ttlock_agent.config import Config
 from ttlock_agent.control.server import serve_control
@@ -226,9 +226,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                     work=work,
                     clock=clock,
                     randbelow=surroundings.randbelow,
-                    registration=Registration(
-                        _cloud_entries(config, watching.cloud), journal, clock
-                    ),
+                    vendor=Vendor(_cloud_entries(config, watching.cloud), journal, clock),
                     wake_radio=radios.ring,
                 ).verbs,
                 **Diagnosis(

@@ -1,15 +1,16 @@
 """Restored passcodes in the vendor's cloud: told once, and told only that they are there."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, time
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 
-from agent_rig import LOCK, MAC
-from backup_rig import OPENERS, bench_at, furnished_door
+from agent_rig import LOCK, Door
+from backup_rig import CARDS, OPENERS, BenchRig, bench_at, furnished_door
 from ttlock_agent.backup.cloud import CloudList
 from ttlock_agent.clock import SystemClock
 from ttlock_agent.cloud.client import CloudClient, open_cloud
@@ -17,9 +18,15 @@ from ttlock_agent.cloud.ports import MemoryStore
 from ttlock_agent.cloud.quota import QuotaBudget
 from ttlock_agent.cloud.token import CloudAccount
 from ttlock_agent.fakes.cloud import FakeCloud
-from ttlock_agent.fakes.cloud_state import Fault, FaultKind, example_world
-from ttlock_agent.jobs.model import JobState
-from virtual_helpers import KEYS
+from ttlock_agent.fakes.cloud_state import Fault as CloudFault
+from ttlock_agent.fakes.cloud_state import FaultKind, ListedCard, example_world
+from ttlock_agent.jobs.model import Job, JobState
+from ttlock_protocol.features import Feature
+from ttlock_protocol.messages.cards import card_to_decimal
+from ttlock_protocol.virtual import Fault, FaultPoint
+from ttlock_protocol.virtual import FaultAction as Action
+from ttlock_protocol.virtual.memory import StoredSchedule
+from virtual_helpers import KEYS, MAC
 
 CLOUD_ID = 1000001
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -82,7 +89,7 @@ async def test_a_cloud_that_fails_does_not_undo_the_restore(
     tmp_path: Path, fake: FakeCloud, cloud: CloudClient
 ) -> None:
     fake.world.faults.append(
-        Fault(kind=FaultKind.ERRCODE, path="/v3/keyboardPwd/add", errcode=90000)
+        CloudFault(kind=FaultKind.ERRCODE, path="/v3/keyboardPwd/add", errcode=90000)
     )
     told = CloudList(cloud, {LOCK: (CLOUD_ID, BERLIN)})
     async with bench_at(tmp_path, cloud=told) as rig:
@@ -150,3 +157,93 @@ async def test_a_lock_that_was_added_anew_is_found_by_its_address(
                 assert job.result["cloud"] == body
             else:
                 assert "-1003" in job.result["cloud"]["error"]
+
+
+MONDAYS = StoredSchedule(credential=CARDS[1], weekday=1, starts_at=time(8), ends_at=time(23, 59))
+"""It is Saturday, and the card's window is open."""
+
+
+async def with_weekly_hours(
+    rig: BenchRig, fake: FakeCloud, *, others: tuple[ListedCard, ...] = ()
+) -> Job:
+    """Make a backup of a lock whose second card may open on Mondays only, as the cloud knows."""
+    fake.world.locks[0].cards = [
+        ListedCard(number=card_to_decimal(CARDS[1]), hours=[(1, 480, 1440)]),
+        *others,
+    ]
+    rig.door.lock._body.memory = replace(rig.door.lock.memory, schedules=(MONDAYS,))
+    return await rig.do("backup.create")
+
+
+def opens(rig: BenchRig) -> list[bool]:
+    return [rig.door.lock.present_card(card, rig.clock.now()).is_opened for card in CARDS]
+
+
+@pytest.fixture
+async def rig(tmp_path: Path, cloud: CloudClient) -> AsyncIterator[BenchRig]:
+    told = CloudList(cloud, {LOCK: (CLOUD_ID, BERLIN)})
+    async with bench_at(tmp_path, cloud=told) as rig:
+        yield rig
+
+
+async def test_weekly_hours_come_from_the_cloud_and_back_into_the_lock(
+    rig: BenchRig, fake: FakeCloud
+) -> None:
+    plain = ListedCard(number=card_to_decimal(CARDS[0]))
+    strange = ListedCard(number="fob", hours=[(9, 0, 1)])
+    made = await with_weekly_hours(rig, fake, others=(plain, strange))
+    assert made.result is not None
+    unread = {each["item"]: each["reason"] for each in made.result["not_in_backup"]}
+    assert "0 cards and 2 fingerprints" in unread["weekly_hours"]
+    backup = made.result["backup"]
+    assert opens(rig) == [True, False]
+    rig.door.lock._body.memory = Door(rig.clock).lock.memory
+    lost = Fault(action=Action.LOSE, at=FaultPoint.ANSWER, request="AddSchedule", nth=1)
+    rig.door.set_faults(lost)
+    job = await rig.do("lock.restore", backup=backup)
+    assert job.state is JobState.PROVED, job.error
+    assert job.result is not None
+    assert any("weekly hours of 1 cards" in change for change in job.result["changed"])
+    assert rig.door.lock.memory.schedules == (MONDAYS,)
+    assert opens(rig) == [True, False]
+
+
+async def test_a_card_is_not_put_back_into_a_lock_that_would_open_to_it_at_any_hour(
+    rig: BenchRig, fake: FakeCloud
+) -> None:
+    made = await with_weekly_hours(rig, fake)
+    assert made.result is not None
+    fresh = Door(rig.clock).lock.memory
+    features = tuple(each for each in fresh.features if each != Feature.WEEKLY_SCHEDULE)
+    rig.door.lock._body.memory = replace(fresh, features=features)
+    job = await rig.do("lock.restore", backup=made.result["backup"])
+    assert job.result is not None
+    (left,) = job.result["not_restorable"]
+    assert (left["item"], left["number"], left["weekly_hours"]) == ("cards", 2, 1)
+    assert "no weekly hours" in left["reason"]
+    assert opens(rig) == [True, False]
+
+
+async def test_refused_weekly_hours_are_a_failure(rig: BenchRig, fake: FakeCloud) -> None:
+    made = await with_weekly_hours(rig, fake)
+    assert made.result is not None
+    refuse = Fault(action=Action.REFUSE, at=FaultPoint.ANSWER, request="AddSchedule")
+    rig.door.set_faults(refuse)
+    job = await rig.do("lock.restore", backup=made.result["backup"])
+    assert job.error is not None
+    assert job.error.code == "restore_incomplete"
+    assert job.result is not None
+    (failed,) = job.result["failed"]
+    assert (failed["item"], failed["number"]) == ("cards", 2)
+    assert "opens at any hour" in failed["reason"]
+
+
+async def test_a_cloud_that_fails_does_not_undo_the_backup(rig: BenchRig, fake: FakeCloud) -> None:
+    fake.world.faults.append(
+        CloudFault(kind=FaultKind.ERRCODE, path="/v3/identityCard/list", errcode=90000)
+    )
+    made = await with_weekly_hours(rig, fake)
+    assert made.state is JobState.PROVED
+    assert made.result is not None
+    unread = {each["item"]: each["reason"] for each in made.result["not_in_backup"]}
+    assert "No lock tells" in unread["weekly_hours"]

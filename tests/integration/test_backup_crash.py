@@ -12,6 +12,7 @@ import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from datetime import time
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -30,6 +31,8 @@ from backup_rig import (
     bench_at,
     furnished_door,
 )
+from ttlock_agent.backup.content import Content, SavedHours
+from ttlock_agent.backup.vendor import Hours
 from ttlock_agent.control.messages import Call, Line, Progress, Result
 from ttlock_agent.errors import JobRejected, Rejection
 from ttlock_agent.jobs.model import Job, JobState
@@ -38,8 +41,13 @@ from ttlock_protocol.messages.cards import AddCard, GetCards
 from ttlock_protocol.messages.passage import AddPassageEntry, GetPassageEntries
 from ttlock_protocol.messages.passcodes import AddPasscode, GetPasscodes, RecoverPasscode
 from ttlock_protocol.virtual import Fault, FaultAction, FaultPoint
+from ttlock_protocol.virtual.memory import StoredSchedule
 from virtual_helpers import ManualClock
 
+HOURS = tuple(
+    StoredSchedule(credential=CARDS[1], weekday=day, starts_at=time(8), ends_at=time(18))
+    for day in (1, 5)
+)
 SAMPLE = 10
 SEED = 20261121
 Point = tuple[str, int]
@@ -150,6 +158,7 @@ async def is_furnished(rig: BenchRig) -> None:
     assert memory.passage == before.passage
     assert memory.settings == before.settings
     assert memory.admin_passcode == before.admin_passcode
+    assert memory.schedules == HOURS
     assert [rig.door.opens(digits) for digits in OPENERS] == [True] * len(OPENERS)
     assert_no_blind_repeat(rig.door)
 
@@ -184,16 +193,41 @@ SCENARIOS = {
     "enrol, link dropped at the commit": replace(ENROL, faults=(dropped("FinishPairing"),)),
     "restore": RESTORE,
     "restore, answers lost": replace(
-        RESTORE, faults=(lost("AddPasscode"), dropped("AddCard"), lost("AddPassageEntry"))
+        RESTORE,
+        faults=(
+            lost("AddPasscode"),
+            dropped("AddCard"),
+            lost("AddPassageEntry"),
+            dropped("AddSchedule"),
+        ),
     ),
 }
+
+
+class _Cloud:
+    """Knows the weekly hours of a card, and takes what it is told."""
+
+    def has(self, lock: str) -> bool:
+        return lock == LOCK
+
+    async def card_hours(self, _lock: str, _address: str | None) -> Hours:
+        return {
+            CARDS[0]: (),
+            CARDS[1]: tuple(
+                SavedHours(weekday=each.weekday, starts_at=each.starts_at, ends_at=each.ends_at)
+                for each in HOURS
+            ),
+        }
+
+    async def register(self, _lock: str, content: Content, _address: str | None) -> dict[str, Any]:
+        return {"registered": len(content.passcodes)}
 
 
 @pytest.fixture
 async def template(tmp_path: Path) -> tuple[Path, str]:
     """An agent that has made a backup, and the id of that."""
     directory = tmp_path / "template"
-    async with bench_at(directory) as rig:
+    async with bench_at(directory, cloud=_Cloud()) as rig:
         return directory, await rig.backup()
 
 

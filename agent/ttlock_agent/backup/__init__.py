@@ -7,4 +7,5 @@
 ``enrol``    makes a wiped lock ours                 ``bench``    runs these as jobs
 ``words``    items for people, without secrets       ``desk``     answers what needs no lock
 ``wishes``   what was asked for since the backup     ``notes``    what a restore remembers
+``vendor``   what the vendor's cloud adds            ``hours``    weekly hours of cards
 """

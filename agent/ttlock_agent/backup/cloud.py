@@ -6,18 +6,22 @@ nobody, deleted by nobody. Nothing is added that the list has, so asking again i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import tzinfo
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import time, tzinfo
+from typing import Any, Final, TypeVar
 
 import structlog
 
-from ttlock_agent.backup.content import Content, SavedPasscode
+from ttlock_agent.backup.content import Content, SavedHours, SavedPasscode
+from ttlock_agent.backup.vendor import Hours
 from ttlock_agent.cloud.client import CloudClient, Via
 from ttlock_agent.cloud.errors import CloudRefused
-from ttlock_agent.cloud.models import CloudPasscode, PasscodeKind
+from ttlock_agent.cloud.models import CardHours, PasscodeKind
 from ttlock_agent.errors import CloudError
+from ttlock_protocol.errors import LocalProtocolError
 from ttlock_protocol.localtime import from_window
+from ttlock_protocol.messages.cards import card_from_decimal
 from ttlock_protocol.messages.passcodes import PasscodeType
 
 log = structlog.get_logger()
@@ -28,6 +32,8 @@ _KINDS: Final = {
 }
 """The cloud takes no others of one's own."""
 _LOCK_UNKNOWN: Final = -1003
+_LAST_MINUTE: Final = 24 * 60 - 1
+T = TypeVar("T")
 
 
 class CloudList:
@@ -53,7 +59,7 @@ class CloudList:
         cloud_id, zone = known
         body: dict[str, Any] = {"registered": 0, "was_there": 0, "not_taken": 0}
         try:
-            cloud_id, entries = await self._entries(cloud_id, address)
+            cloud_id, entries = await self._of_lock(cloud_id, address, self._cloud.list_passcodes)
             if cloud_id != known[0]:
                 body["cloud_lock_id"] = cloud_id
             listed = {each.digits for each in entries}
@@ -70,17 +76,30 @@ class CloudList:
             body["error"] = f"{error.message} {error.hint}"
         return body
 
-    async def _entries(self, cloud_id: int, address: str | None) -> tuple[int, list[CloudPasscode]]:
-        """Return the lock's list, and the id by which it was found."""
+    async def card_hours(self, lock: str, address: str | None) -> Hours:
+        """Return the weekly hours of the cards in the cloud's list."""
+        cloud_id, _ = self._locks[lock]
+        _, cards = await self._of_lock(cloud_id, address, self._cloud.cards)
+        found: dict[bytes, tuple[SavedHours, ...]] = {}
+        for card in cards:
+            with suppress(LocalProtocolError, ValueError):
+                # What nobody can read is left out: its hours are then not known.
+                found[card_from_decimal(card.number)] = tuple(map(_hours, card.hours))
+        return found
+
+    async def _of_lock(
+        self, cloud_id: int, address: str | None, ask: Callable[[int], Awaitable[T]]
+    ) -> tuple[int, T]:
+        """Ask about a lock; return the id by which it is known, and the answer."""
         try:
-            return cloud_id, await self._cloud.list_passcodes(cloud_id)
+            return cloud_id, await ask(cloud_id)
         except CloudRefused as refusal:
             if refusal.errcode != _LOCK_UNKNOWN or address is None:
                 raise
             present = (await self._cloud.lock_ids()).get(address.upper())
             if present is None:
                 raise
-        return present, await self._cloud.list_passcodes(present)
+        return present, await ask(present)
 
     async def _add(self, cloud_id: int, code: SavedPasscode, zone: tzinfo, *, name: str) -> None:
         begin, end = from_window(code.valid_from, code.valid_until, zone)
@@ -95,3 +114,16 @@ class CloudList:
             valid_until=end,
             name=name,
         )
+
+
+def _hours(hours: CardHours) -> SavedHours:
+    """Raises ``ValueError`` for hours that no clock shows."""
+    if hours.weekday not in range(1, 8):
+        raise ValueError(hours.weekday)
+    # The day's end is a minute that no lock can be told.
+    last = min(hours.to_minute, _LAST_MINUTE)
+    return SavedHours(
+        weekday=hours.weekday,
+        starts_at=time(*divmod(hours.from_minute, 60)),
+        ends_at=time(*divmod(last, 60)),
+    )

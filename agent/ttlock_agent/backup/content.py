@@ -82,12 +82,22 @@ class SavedPasscode(Hidden, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         )
 
 
+class SavedHours(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Hours of one weekday, 1 Monday to 7 Sunday, in which a card opens."""
+
+    weekday: Annotated[int, Meta(ge=1, le=7)]
+    starts_at: LocalHour
+    ends_at: LocalHour
+
+
 class SavedCard(Hidden, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One card or fob; its weekly hours cannot be read from a lock."""
+    """One card or fob."""
 
     number: Annotated[bytes, Meta(min_length=4, max_length=8)]
     valid_from: LocalTime
     valid_until: LocalTime
+    hours: Annotated[tuple[SavedHours, ...], Meta(max_length=64)] | None = None
+    """From the vendor's cloud, for no lock tells them; ``None`` when nobody knows."""
 
     @classmethod
     def of(cls, record: CardRecord) -> Self:

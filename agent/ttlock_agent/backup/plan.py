@@ -186,6 +186,9 @@ class _Planner:
             case SavedCard() as card:
                 self._need(Feature.CARD, "cards")
                 self._need_list(read.CARDS)
+                if card.hours:
+                    # Without them the card would open at any hour.
+                    self._need(Feature.WEEKLY_SCHEDULE, "weekly hours, which this card has")
                 kind = ModifyCard if finding.standing is Standing.OTHERWISE else AddCard
                 return (
                     kind(

@@ -78,7 +78,8 @@ WEEKLY_HOURS: Final = "weekly_hours"
 UNUSED_CODES: Final = "unused_cloud_passcodes"
 
 _NEVER_TOLD: Final = {
-    WEEKLY_HOURS: "No lock tells the weekly hours of its cards and fingerprints.",
+    WEEKLY_HOURS: "No lock tells the weekly hours of its cards and fingerprints: one that had some"
+    " opens at any hour once it is put back.",
     UNUSED_CODES: "Passcodes that the cloud generated do not show before their first use.",
 }
 _NO_COMMAND: Final = "The lock has this, and no command is known that reads it."

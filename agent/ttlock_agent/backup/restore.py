@@ -14,7 +14,8 @@ from typing import Any, Final, Protocol
 
 from ttlock_agent.backup import read, words
 from ttlock_agent.backup.compare import Finding, Standing
-from ttlock_agent.backup.content import Content, SavedFingerprint
+from ttlock_agent.backup.content import Content, SavedCard, SavedFingerprint
+from ttlock_agent.backup.hours import with_hours, write_hours
 from ttlock_agent.backup.plan import LENGTHS, Plan, Step, make_plan, short_of_room
 from ttlock_agent.backup.read import read_lock
 from ttlock_agent.clock import Clock
@@ -99,6 +100,8 @@ class Restore:
         self._tried = _Tried()
         self._clock_was_off_s: float | None = None
         self._is_clock_left = False
+        self._hours: dict[Key, str | None] = {}
+        """Cards whose weekly hours were written, and why one has none."""
 
     async def rehearse(self, visit: Visit, *, is_other_lock: bool) -> dict[str, Any]:
         """Return what :meth:`run` would do, changing nothing."""
@@ -132,6 +135,8 @@ class Restore:
                 is_first = False
             todo = [step for step in plan.steps if self._is_worth_it(step)]
             if not todo:
+                if await self._write_hours(visit, plan):
+                    continue
                 await self._keep_room(held)
                 return self._report(held, plan)
             await self._steps.mark_sent()
@@ -164,6 +169,17 @@ class Restore:
                 raise
         else:
             self._clock_was_off_s = error_s
+
+    async def _write_hours(self, visit: Visit, plan: Plan) -> bool:
+        """Give the cards their weekly hours, once in a run; return whether there were any."""
+        cards = [each for each in with_hours(plan.findings) if each.key not in self._hours]
+        if cards:
+            await self._steps.mark_sent()
+        for number, finding in enumerate(cards):
+            assert isinstance(finding.saved, SavedCard), "that is what has hours"
+            self._steps.tell("weekly_hours", number, len(cards))
+            self._hours[finding.key] = await write_hours(visit, finding.saved)
+        return bool(cards)
 
     async def _keep_room(self, held: Content) -> None:
         full = {item: length(held) for item, length in LENGTHS.items() if item in self._tried.full}
@@ -213,6 +229,11 @@ class Restore:
             self._describe(step.finding) | {"reason": self._why_not(step)} for step in plan.steps
         ]
         same = [each for each in plan.findings if each.standing is Standing.SAME]
+        failed += [
+            self._describe(each) | {"reason": reason}
+            for each in same
+            if (reason := self._hours.get(each.key)) is not None
+        ]
         report = {
             "restored": [self._describe(each) for each in same if each.key in self._was_missing],
             "was_there": len([each for each in same if each.key not in self._was_missing]),
@@ -268,6 +289,11 @@ class Restore:
             before, now = getattr(saved.lock, name), getattr(held.lock, name)
             if before != now:
                 changes.append(f"{name}: {before or 'not told'} before, {now or 'not told'} here.")
+        if hours := sum(reason is None for reason in self._hours.values()):
+            changes.append(
+                f"The weekly hours of {hours} cards were written as the vendor's cloud has them; no"
+                " lock tells them, so they are not proved."
+            )
         original = {each.passcode: each.original_passcode for each in held.passcodes}
         lost_origin = [
             code

@@ -15,10 +15,10 @@ from ttlock_agent.backup.content import Content
 from ttlock_agent.backup.enrol import Enrol, Ways, new_secrets
 from ttlock_agent.backup.notes import RestoreNotes
 from ttlock_agent.backup.read import read_lock
-from ttlock_agent.backup.registration import Registration
 from ttlock_agent.backup.reset import AFTERWARDS, Wipe
 from ttlock_agent.backup.restore import Restore, check_same_lock
 from ttlock_agent.backup.shelf import Opened, Shelf
+from ttlock_agent.backup.vendor import Vendor
 from ttlock_agent.backup.wishes import known_better
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import (
@@ -77,7 +77,7 @@ class Tasks:
         work: Work,
         clock: Clock,
         randbelow: Callable[[int], int],
-        registration: Registration,
+        vendor: Vendor,
         wake_radio: Callable[[], None],
     ) -> None:
         """``airtime`` is held while a lock is talked to, or changes its keys.
@@ -95,7 +95,7 @@ class Tasks:
         self._work = work
         self._clock = clock
         self._randbelow = randbelow
-        self._registration = registration
+        self._vendor = vendor
         self._wake_radio = wake_radio
         self.verbs: Mapping[str, Callable[[Steps], Awaitable[None]]] = {
             "backup.create": self._create,
@@ -112,6 +112,7 @@ class Tasks:
         await steps.begin()
         async with self._airtime, self._connected(profile) as visit:
             content = await read_lock(visit, profile, self._clock, steps.tell)
+        content = await self._vendor.with_hours(profile, content)
         if params.has_keys:
             keys = msgspec.json.decode(encode_keys(profile.keys), type=StoredKeys)
             content = msgspec.structs.replace(content, keys=keys)
@@ -187,9 +188,9 @@ class Tasks:
             await self._work.reproof.review(visit, profile)
         self._wake_radio()
         await self._memory.show(profile)
-        if await self._registration.is_due(profile, asked=params.registers_in_cloud):
+        if await self._vendor.is_told(profile, asked=params.registers_in_cloud):
             steps.tell("registering", 0)
-            report["cloud"] = await self._registration.tell(profile, opened.content)
+            report["cloud"] = await self._vendor.tell(profile, opened.content)
         report = words.summary(opened.header) | report
         if is_whole:
             await steps.prove(report)
@@ -308,7 +309,7 @@ class Tasks:
         return profile
 
     async def _use_enrolled(self, lock: str, keys: LockKeys) -> None:
-        await self._registration.keep_enrolled(lock, keys)
+        await self._vendor.keep_enrolled(lock, keys)
         await self._locks.put_keys(lock, keys)
 
     async def _is_wiped(self, profile: LockProfile, *, has_confirmed: bool) -> bool:

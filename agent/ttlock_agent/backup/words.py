@@ -81,7 +81,8 @@ def _of(saved: Saved | None, labels: Mapping[str, str]) -> dict[str, Any]:
             return body | _window(saved.valid_from, saved.valid_until)
         case SavedCard():
             ends_in = card_to_decimal(saved.number)[-_SHOWN_OF_CARD:]
-            return {"ends_in": ends_in} | _window(saved.valid_from, saved.valid_until)
+            hours = {"weekly_hours": len(saved.hours)} if saved.hours else {}
+            return {"ends_in": ends_in} | hours | _window(saved.valid_from, saved.valid_until)
         case SavedFingerprint():
             return {"id": finger_name(saved)} | _window(saved.valid_from, saved.valid_until)
         case SavedPassage():

@@ -150,6 +150,8 @@ def item(body: dict[str, Any]) -> str:
         parts.append(f"{body['kind']}, day {body['day']}, {body['starts_at']} to {body['ends_at']}")
     if "ends_in" in body:
         parts.append(f"..{body['ends_in']}")
+    if "weekly_hours" in body:
+        parts.append("with weekly hours")
     if "id" in body:
         parts.append(body["id"])
     for name, word in (("valid_from", "from"), ("valid_until", "until")):

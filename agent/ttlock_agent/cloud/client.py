@@ -16,6 +16,7 @@ from ttlock_agent.cloud.answer import Fields, not_the_api
 from ttlock_agent.cloud.errors import CloudRefused, ErrorClass
 from ttlock_agent.cloud.models import (
     CUSTOM_TYPES,
+    CloudCard,
     CloudPasscode,
     Gateway,
     LockDetail,
@@ -107,6 +108,11 @@ class CloudClient:
     async def lock_detail(self, lock_id: int) -> LockDetail:
         """What the cloud knows of a lock; costs no radio time."""
         return LockDetail.from_answer(await self._call("/v3/lock/detail", {"lockId": lock_id}))
+
+    async def cards(self, lock_id: int) -> list[CloudCard]:
+        """All cards the cloud lists for a lock, with their weekly hours."""
+        rows = await self._pages("/v3/identityCard/list", {"lockId": lock_id, "orderBy": 1})
+        return [CloudCard.from_answer(row) for row in rows]
 
     async def lock_ids(self) -> dict[str, int]:
         """Ids of the locks that the account administers, by their addresses in capitals.

@@ -126,6 +126,44 @@ class CloudPasscode(_HidesDigits, frozen=True, kw_only=True):
         )
 
 
+class CardHours(msgspec.Struct, frozen=True, kw_only=True):
+    """One weekday, 1 Monday to 7 Sunday, and from which minute of it to which a card opens."""
+
+    weekday: int
+    from_minute: int
+    to_minute: int
+
+
+class CloudCard(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the cloud's list of cards; without hours it opens at any."""
+
+    number: str
+    """Decimal, as people write it."""
+    hours: tuple[CardHours, ...]
+
+    def __repr__(self) -> str:
+        return "CloudCard(hidden)"
+
+    @classmethod
+    def from_answer(cls, row: Fields) -> Self:
+        """Read one row of the list."""
+        is_cyclic = row.maybe_integer("cardType") == _CYCLIC_CARD
+        return cls(
+            number=row.text("cardNumber"),
+            hours=tuple(
+                CardHours(
+                    weekday=each.integer("weekDay"),
+                    from_minute=each.integer("startTime"),
+                    to_minute=each.integer("endTime"),
+                )
+                for each in (row.rows("cyclicConfig") if is_cyclic else ())
+            ),
+        )
+
+
+_CYCLIC_CARD = 4
+
+
 class LockGateway(msgspec.Struct, frozen=True, kw_only=True):
     """A gateway that heard the lock's advertisement: a cached sighting, not a connection."""
 

@@ -67,6 +67,7 @@ class FakeApi:
         self._handlers: dict[str, Callable[[Params, Account], Awaitable[Answer]]] = {
             "/v3/lock/list": self._locks,
             "/v3/lock/detail": self._lock_detail,
+            "/v3/identityCard/list": self._cards,
             "/v3/lock/listKeyboardPwd": self._list_passcodes,
             QUERY_CLOCK: self._query_clock,
             UPDATE_CLOCK: self._update_clock,
@@ -128,6 +129,28 @@ class FakeApi:
             "autoLockTime": lock.auto_lock_delay_s,
             "hasGateway": int(is_near),
         }
+
+    async def _cards(self, params: Params, account: Account) -> Answer:
+        lock = self._lock(params, account)
+        return page(
+            [
+                {
+                    "cardId": number,
+                    "lockId": lock.lock_id,
+                    "cardNumber": card.number,
+                    "cardName": f"card {number}",
+                    "startDate": 0,
+                    "endDate": 0,
+                    "cardType": 4 if card.hours else 1,
+                    "cyclicConfig": [
+                        {"weekDay": weekday, "startTime": begin, "endTime": end}
+                        for weekday, begin, end in card.hours
+                    ],
+                }
+                for number, card in enumerate(lock.cards, start=1)
+            ],
+            params,
+        )
 
     async def _locks(self, params: Params, account: Account) -> Answer:
         return page(

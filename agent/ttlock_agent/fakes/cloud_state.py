@@ -85,6 +85,13 @@ class Record(_State, kw_only=True):
     is_success: bool = True
 
 
+class ListedCard(_State, kw_only=True):
+    """A card as the cloud lists it; ``hours`` are weekday, first and last minute."""
+
+    number: str
+    hours: list[tuple[int, int, int]] = []
+
+
 class Lock(_State, kw_only=True):
     """A lock as the cloud and as the world see it.
 
@@ -108,6 +115,7 @@ class Lock(_State, kw_only=True):
     aes_key: str = ""
     memory_capacity: int = 250
     listed: list[ListedPasscode] = []
+    cards: list[ListedCard] = []
     memory: list[MemoryPasscode] = []
     records: list[Record] = []
 
