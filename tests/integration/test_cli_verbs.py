@@ -3,13 +3,16 @@
 import json
 import os
 import pty
+import pwd
 import re
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +29,8 @@ from ttlock_agent.errors import (
 from ttlock_protocol.messages.cards import card_to_decimal
 from ttlock_protocol.messages.operate import BoltState
 
+ROOT = Path(__file__).parents[2]
+SOURCES = (ROOT / "agent", ROOT / "protocol")
 CARD = bytes.fromhex("0a0b0c0d")
 FINGER = bytes.fromhex("010203040506")
 NUMBER = card_to_decimal(CARD)
@@ -363,3 +368,54 @@ def test_a_shell_completes_commands_and_locks(site: Site, words: str, offered: s
         env=environment, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert {line.partition(",")[2] for line in done.stdout.split()} == offered, done
+
+
+def test_the_script_that_is_shipped_works_in_bash(site: Site) -> None:
+    script = """
+        eval "$(_TTLOCK_AGENT_COMPLETE=bash_source ttlock-agent)"
+        COMP_WORDS=(ttlock-agent lock unlock fr) COMP_CWORD=3
+        _ttlock_agent_completion ttlock-agent
+        echo "${COMPREPLY[@]}"
+    """
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "TTLOCK_AGENT_SOCKET": str(site.control_socket),
+    }
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout.split() == [LOCK], done
+
+
+# As root, for a service of another user.
+
+
+def test_root_starts_an_agent_as_the_user_who_owns_the_state() -> None:
+    python = "/usr/bin/python3"
+    paths = [sysconfig.get_paths()["purelib"], *map(str, SOURCES)]
+    environment = os.environ | {"PYTHONPATH": ":".join(paths)}
+    nobody = pwd.getpwnam("nobody")
+    if os.geteuid() != 0:
+        pytest.skip("only root can be somebody else")
+    can_run = subprocess.run(
+        [python, "-c", "import ttlock_agent.app, ttlock_agent.cli"],
+        env=environment, user=nobody.pw_uid, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    if can_run.returncode:
+        pytest.skip(f"{python} cannot run this checkout as another user")
+    with empty_site() as site:
+        site.furnish(agent={"id": "house-12", "state_directory": str(site.state_directory)})
+        site.directory.chmod(0o755)
+        (site.directory / "keys.json").chmod(0o600)
+        os.chown(site.directory / "keys.json", nobody.pw_uid, -1)
+        site.state_directory.mkdir(mode=0o700)
+        os.chown(site.state_directory, nobody.pw_uid, nobody.pw_gid)
+        done = subprocess.run(
+            [python, "-m", "ttlock_agent", "job", "list", "--config", str(site.config_file)],
+            env=environment, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == EX_OK, done
+        made = {each.name: each.stat().st_uid for each in site.state_directory.iterdir()}
+        assert made["journal.db"] == nobody.pw_uid
+        assert set(made.values()) == {nobody.pw_uid}

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import click
 
-_DAYS: Final = ("every-day", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_EVERY_DAY: Final = "every-day"
+_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS: Final = re.compile(r"(\d\d:\d\d)-(\d\d:\d\d)")
 HELP: Final = (
     'Write for example "mon-fri 08:00-18:00", "sun", "every-day 09:00-17:00", "1st 10:00-12:00" for'
@@ -32,9 +33,11 @@ def _windows(text: str) -> list[dict[str, Any]]:
         if found[2] is None:
             return [{"kind": "monthly", "day": int(found[1])} | hours]
         return [{"kind": "yearly", "day": int(found[1]), "month": int(found[2])} | hours]
-    first, _, last = (days, "", "") if days == _DAYS[0] else days.partition("-")
-    if first not in _DAYS or (last and last not in _DAYS[1:]):
+    if days == _EVERY_DAY:
+        return [{"kind": "weekly", "day": 0} | hours]
+    first, dash, last = days.partition("-")
+    last = last if dash else first
+    if first not in _DAYS or last not in _DAYS[_DAYS.index(first) :]:
         raise click.UsageError(f"{text!r} is no window of passage mode. {HELP}")
-    begin = _DAYS.index(first)
-    end = _DAYS.index(last) if last else begin
-    return [{"kind": "weekly", "day": day} | hours for day in range(begin, end + 1)]
+    week = range(_DAYS.index(first) + 1, _DAYS.index(last) + 2)
+    return [{"kind": "weekly", "day": day} | hours for day in week]
