@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import signal
 import sys
@@ -13,6 +14,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import click
 
+from ttlock_agent.cli.one_shot import owner_of
 from ttlock_agent.clock import SystemClock
 from ttlock_agent.config import load_config
 from ttlock_agent.errors import EX_OK, EX_TRY_LATER
@@ -111,6 +113,7 @@ def run_command(
 ) -> None:
     """Test one lock. Exit 0: all passed. 1: a check failed. 75: stopped, to be resumed."""
     clock, person = SystemClock(), _person(is_there=not unattended)
+    _become_owner(lock, config, resume)
     answers: dict[str, Any] = {
         "confirmed": confirm,
         "mac_digits": mac_digits,
@@ -145,6 +148,7 @@ def run_command(
 @click.option("--unattended", is_flag=True, help="Ask nobody.")
 def clean_up_command(directory: Path, *, confirm: str | None, unattended: bool) -> None:
     """Put back what an aborted run in DIRECTORY left in the lock, and compare the whole lock."""
+    _become_owner(None, None, directory)
     book = Book.read(directory, SystemClock())
     options, _ = resumed(book, confirmed=confirm)
     checks = choose(only=("leftovers",))
@@ -172,6 +176,23 @@ def report_command(directory: Path, *, out: Path | None) -> None:
 
 def _person(*, is_there: bool) -> Person:
     return AtTerminal() if is_there else Nobody()
+
+
+def _become_owner(lock: str | None, config: Path | None, run: Path | None) -> None:
+    """Go on as whom the agent's state belongs to, or the run that is resumed.
+
+    Root would leave files that neither the service nor the next part of the run can write.
+    """
+    if os.geteuid() != 0:
+        return
+    place = run
+    if place is None and config is not None and not (lock or "").startswith(ADDRESS_PREFIX):
+        place = load_config(config).agent.state_directory
+    owner = {} if place is None else owner_of(place)
+    if owner:
+        os.setgroups(owner["extra_groups"])
+        os.setgid(owner["group"])
+        os.setuid(owner["user"])
 
 
 def _new_directory(lock: str, config: Path) -> Path:

@@ -41,7 +41,7 @@ def one_shot(config: Path) -> Iterator[Path]:
     the exit code of an agent that could not start.
     """
     state = load_config(config).agent.state_directory
-    owner = _owner(state)
+    owner = owner_of(state)
     with TemporaryDirectory(prefix="ttlock-agent-") as made:
         directory = Path(made)
         if "user" in owner:
@@ -68,8 +68,12 @@ def _command(config: Path) -> list[str]:
     return [sys.executable, "-m", "ttlock_agent", "run", "--config", str(config.absolute())]
 
 
-def _owner(state: Path) -> dict[str, Any]:
-    """Return as whom the agent is run: root would leave files that the service cannot write."""
+def owner_of(state: Path) -> dict[str, Any]:
+    """Return as whom the agent is run: root would leave files that the service cannot write.
+
+    ``user``, ``group`` and ``extra_groups``, as a new process takes them; empty for whoever asks.
+    Raises ``ControlForbidden``.
+    """
     if not state.exists():
         return {}
     if os.geteuid() != 0:

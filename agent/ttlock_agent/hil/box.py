@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import AsyncGenerator
@@ -35,8 +34,6 @@ LOCK: Final = "lock"
 _KEYS: Final = "TTLOCK_HIL_KEYS"
 _START_S: Final = 30.0
 _POLL_S: Final = 0.05
-_CLOSED_PORT: Final = 1
-"""Of the broker that is not there: the agent works on without one."""
 
 
 class Box:
@@ -71,14 +68,12 @@ class Box:
             for name, value in os.environ.items()
             if name not in ("CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_USEC")
         } | {_KEYS: encode_keys(self._profile.keys).decode()}
-        command = [sys.executable, "-m", "ttlock_agent", "run", "--config", str(self._config)]
-        if setpriv := shutil.which("setpriv"):
-            # Were this process killed, nobody would end the agent, and two would own the radio.
-            command = [setpriv, "--pdeathsig", "KILL", *command]
+        command = ["-m", "ttlock_agent", "run", "--config", str(self._config)]
         with (self.directory / "agent.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
-                env=environment,
+                sys.executable, *command, "--alone", str(self._socket),
+                # Its end is the agent's: were this process killed, two would own the radio.
+                stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log, env=environment,
             )  # fmt: skip
         until_s = self._clock.monotonic() + _START_S
         while self._clock.monotonic() < until_s and self._process.returncode is None:
@@ -139,9 +134,8 @@ class Box:
             "agent": {
                 "id": "hil",
                 "state_directory": str(self.directory / "state"),
-                "control_socket": str(self._socket),
             },
-            "mqtt": {"host": "127.0.0.1", "port": _CLOSED_PORT},
+            "mqtt": {"host": "127.0.0.1"},
             "bluetooth": {
                 "connect_timeout_s": max(1, round(profile.connect_timeout_s)),
                 "response_timeout_s": max(1, round(profile.response_timeout_s)),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 
 from ttlock_agent.backup.content import Content, decode_content, encode_content
 from ttlock_agent.backup.read import read_lock
-from ttlock_agent.errors import AgentError
+from ttlock_agent.errors import AgentError, LockNotSeen
 from ttlock_agent.lock.visit import Visit
 from ttlock_protocol.errors import CommandRefused, ProtocolError, Refusal
 from ttlock_protocol.features import FeatureSet
@@ -90,6 +91,7 @@ async def identify(rig: Rig) -> None:
         facts = content.lock
         battery = await _battery(visit)
     rig.mac = facts.mac or ""
+    await _be_heard(rig)
     told = {
         "address": facts.mac or rig.profile.address,
         "model": facts.model,
@@ -118,6 +120,13 @@ async def identify(rig: Rig) -> None:
         rig.book.write(Snapshot(at=rig.book.now(), sealed=sealed))
     rig.interlocks.has_power(battery)
     rig.interlocks.is_heard(rig.air.rssi_dbm)
+
+
+async def _be_heard(rig: Rig) -> None:
+    """Wait for a first advertisement, whose strength the interlock wants; there may be none."""
+    if rig.air.rssi_dbm is None:
+        with suppress(LockNotSeen):
+            await rig.air.wait_for(lambda _: True, limit_s=rig.pace.person_s)
 
 
 async def _battery(visit: Visit) -> int | None:

@@ -69,7 +69,7 @@ async def backup(rig: Rig) -> None:  # noqa: D103 - the title says it
             hint="Leave out --destructive for this lock.",
         )
     await rig.interlocks.may_wipe(digits, rig.typed_mac_digits)
-    async with rig.boxed() as box:
+    async with rig.boxed(_WIPE) as box:
         made = await box.ask("backup.create", _request_id())
         await box.ask("backup.verify", _request_id(), backup=made["backup"])
     rig.note(_WIPE, json.dumps({"backup": made["backup"], "mac_digits": digits, "stage": "backup"}))
@@ -171,7 +171,7 @@ async def special(rig: Rig) -> None:
 async def reset(rig: Rig) -> None:
     """Back up what is left of it, so that the interlock of the reset is content, then reset."""
     wipe = _wipe(rig)
-    async with rig.boxed() as box:
+    async with rig.boxed(_WIPE) as box:
         now = await box.ask("backup.create", _request_id())
         request = {"backup": now["backup"]}
         told = await box.ask("lock.reset", _request_id(), **request, dry_run=True)
@@ -192,7 +192,7 @@ async def enrol(rig: Rig) -> None:  # noqa: D103
     wipe = _wipe(rig)
     if wipe["stage"] != "reset":
         skip("it was not reset")
-    box = rig.box()
+    box = rig.box(_WIPE)
     async with rig.boxed_as(box):
         try:
             await box.ask("lock.enrol", _request_id(), gives_up_app=True)
@@ -211,7 +211,7 @@ async def restore(rig: Rig) -> None:  # noqa: D103
     wipe = _wipe(rig)
     if wipe["stage"] != "enrolled":
         skip("it was not enrolled")
-    box = rig.box()
+    box = rig.box(_WIPE)
     async with rig.boxed_as(box):
         await box.ask("lock.restore", _request_id(), backup=wipe["backup"])
     rig.note(_WIPE, "")
@@ -233,7 +233,7 @@ async def finish_wipe(rig: Rig) -> bool:
     if not note:
         return False
     wipe = json.loads(note)
-    box = rig.box()
+    box = rig.box(_WIPE)
     rig.person.say("      going on with the reset and restore of an earlier run")
     if wipe["stage"] == "reset":
         known = await box.keys()

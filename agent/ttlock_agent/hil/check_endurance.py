@@ -21,8 +21,6 @@ from .rig import Rig
 
 CHECKS: Final = Chapter(Group.ENDURANCE)
 _MIN_SUCCESS: Final = 0.8
-_SHARES: Final = (0.25, 0.5, 0.75)
-"""How far into a delivery the power is cut, as shares of what one takes."""
 _POWER: Final = "power"
 _MAX_SPOTS: Final = 8
 
@@ -125,13 +123,13 @@ async def _has_news(rig: Rig) -> bool:
 async def soak(rig: Rig) -> None:  # noqa: D103
     several = [rig.new_digits() for _ in range(rig.pace.soak)]
     undo = [DeletePasscode(passcode=digits) for digits in several]
-    async with rig.boxed() as box, rig.undoing_boxed(WHAT, box, *undo):
+    async with rig.boxed(_request_id()) as box, rig.undoing_boxed(WHAT, box, *undo):
         for digits in several:
             began_s = rig.clock.monotonic()
-            answer = await box.ask("passcode.add", f"hil-{uuid4().hex}", passcode=digits)
+            answer = await box.ask("passcode.add", _request_id(), passcode=digits)
             rig.measure("delivery", rig.clock.monotonic() - began_s, "s")
             expect(answer["result"] == "proved", f"It ended as {answer['result']}.")
-            await box.ask("passcode.delete", f"hil-{uuid4().hex}", passcode=digits)
+            await box.ask("passcode.delete", _request_id(), passcode=digits)
 
 
 @CHECKS.check(
@@ -147,27 +145,32 @@ async def power(rig: Rig) -> None:
         rig.person.say("      the power was cut during this check: going on from there")
         await _comes_back(rig, **json.loads(left), seconds=None)
     taken_s = await _one_delivery(rig)
-    for share in _SHARES:
-        await _comes_back(rig, rig.new_digits(), f"hil-{uuid4().hex}", seconds=taken_s * share)
+    for share in rig.pace.cuts:
+        await _comes_back(rig, rig.new_digits(), _request_id(), seconds=taken_s * share)
     if rig.person.is_there and not rig.is_virtual:
         await _pull_the_plug(rig)
 
 
+def _request_id() -> str:
+    return f"hil-{uuid4().hex}"
+
+
 async def _one_delivery(rig: Rig) -> float:
     digits = rig.new_digits()
-    async with rig.boxed() as box:
+    async with rig.boxed(_request_id()) as box:
         began_s = rig.clock.monotonic()
         async with rig.undoing_boxed(WHAT, box, DeletePasscode(passcode=digits)):
-            await box.ask("passcode.add", f"hil-{uuid4().hex}", passcode=digits)
+            await box.ask("passcode.add", _request_id(), passcode=digits)
             taken_s = rig.clock.monotonic() - began_s
-            await box.ask("passcode.delete", f"hil-{uuid4().hex}", passcode=digits)
+            await box.ask("passcode.delete", _request_id(), passcode=digits)
     return taken_s
 
 
 async def _comes_back(rig: Rig, digits: str, request: str, *, seconds: float | None) -> None:
     """Ask, kill after ``seconds``, start again and ask the same; ``None``: it was killed before."""
     rig.note(_POWER, json.dumps({"digits": digits, "request": request}))
-    async with rig.boxed() as box, rig.undoing_boxed(WHAT, box, DeletePasscode(passcode=digits)):
+    undo = DeletePasscode(passcode=digits)
+    async with rig.boxed(request) as box, rig.undoing_boxed(WHAT, box, undo):
         if seconds is not None:
             asking = asyncio.create_task(box.ask("passcode.add", request, passcode=digits))
             await rig.clock.sleep(seconds)
@@ -195,5 +198,5 @@ async def _pull_the_plug(rig: Rig) -> None:
     )
     until_s = rig.clock.monotonic() + rig.pace.person_s
     while rig.clock.monotonic() < until_s:
-        await _comes_back(rig, rig.new_digits(), f"hil-{uuid4().hex}", seconds=0.0)
+        await _comes_back(rig, rig.new_digits(), _request_id(), seconds=0.0)
     skip("the power was not cut in time; what was killed came back")

@@ -145,12 +145,16 @@ class Pace:
     """Deliveries in a row."""
     range_tries: int
     """Connections that tell how well the lock is reached."""
+    cuts: tuple[float, ...]
+    """How far into a delivery the power is cut, as shares of what one takes."""
     pause_s: float
     """Between two tries to connect."""
 
 
-FIELD_PACE: Final = Pace(idle_s=90.0, person_s=60.0, soak=10, range_tries=10, pause_s=2.0)
-BENCH_PACE: Final = Pace(idle_s=0.5, person_s=10.0, soak=3, range_tries=3, pause_s=0.1)
+FIELD_PACE: Final = Pace(
+    idle_s=90.0, person_s=60.0, soak=10, range_tries=10, cuts=(0.25, 0.5, 0.75), pause_s=2.0
+)
+BENCH_PACE: Final = Pace(idle_s=0.5, person_s=10.0, soak=3, range_tries=3, cuts=(0.5,), pause_s=0.1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,9 +113,9 @@ class Rig:
             await self.air.stop()
 
     @asynccontextmanager
-    async def boxed(self) -> AsyncGenerator[Box]:
+    async def boxed(self, name: str) -> AsyncGenerator[Box]:
         """Hand the lock to an agent of its own; this process keeps off the radio meanwhile."""
-        box = self.box()
+        box = self.box(name)
         async with self.boxed_as(box):
             yield box
 
@@ -129,9 +129,13 @@ class Rig:
         finally:
             self.air.listen(self.links)
 
-    def box(self) -> Box:
-        """Return the agent that keeps its state in the run's directory."""
-        return Box(self.book.directory / "agent", self.profile, self.zone, self.clock)
+    def box(self, name: str) -> Box:
+        """Return an agent that keeps its state in the run's directory, under ``name``.
+
+        What it delivered it wants to see in the lock for ever: another name is another agent, which
+        wants nothing.
+        """
+        return Box(self.book.directory / "agents" / name, self.profile, self.zone, self.clock)
 
     async def adopt(self, keys: LockKeys) -> None:
         """Keep new keys of the lock in the vault, and use them from now on."""

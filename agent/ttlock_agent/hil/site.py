@@ -22,6 +22,7 @@ import yaml
 
 from ttlock_agent.clock import Clock
 from ttlock_agent.config import Config, load_config
+from ttlock_agent.config.values import SecretSource
 from ttlock_agent.errors import ConfigError, JournalError, JournalLocked, JournalProblem
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.keyring import Keyring
@@ -82,7 +83,7 @@ async def open_site(
             config = await stack.enter_async_context(_made_up(name, directory, clock))
             lock = name
         else:
-            config = load_config(config_file)
+            config = _outside_the_service(load_config(config_file))
         found = next((each for each in config.locks if each.id == lock), None)
         if found is None:
             known = ", ".join(each.id for each in config.locks)
@@ -118,6 +119,24 @@ async def open_site(
             keep_keys=lambda keys: locks.put_keys(lock, keys),
             controls=controls,
         )
+
+
+def _outside_the_service(config: Config) -> Config:
+    """Return ``config`` without the keys that systemd hands to the service alone.
+
+    The vault has them: the service took them when it started.
+    """
+    return msgspec.structs.replace(
+        config,
+        locks=tuple(
+            msgspec.structs.replace(lock, keys=None)
+            if lock.keys is not None
+            and lock.keys.source is SecretSource.CREDENTIAL
+            and lock.keys.path() is None
+            else lock
+            for lock in config.locks
+        ),
+    )
 
 
 def _only(config: Config, lock: str, *, is_acknowledged: bool) -> Config:
