@@ -240,7 +240,7 @@ async def start_bench(
     memory = LockMemory(journal, TOPICS, clock)
     shelf = Shelf(directory, journal, cost=CHEAP)
     progress = Progress(clock, bell.ring)
-    desk = Desk(shelf, journal, locks)
+    desk = Desk(shelf, journal, locks, clock)
     service = Service(
         journal=journal,
         locks=locks,

@@ -175,7 +175,7 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
                 journal_set_aside=None if journal.set_aside is None else str(journal.set_aside),
                 locks={lock.id: LockStatus(address=str(lock.address)) for lock in config.locks},
             ),
-            desk=Desk(shelf, journal, locks),
+            desk=Desk(shelf, journal, locks, clock),
             watch=watch,
             progress=progress,
         )

@@ -110,6 +110,30 @@ async def test_a_backup_that_a_job_needs_is_not_erased(rig: BenchRig) -> None:
     assert (await rig.told("backup.erase", id="e-2", backup=backup))["is_file_removed"]
 
 
+async def test_the_only_trace_of_a_lock_that_was_reset_is_not_erased(rig: BenchRig) -> None:
+    backup, other = await rig.backup(), await rig.backup()
+    await rig.wipe(backup)
+
+    async def erase(name: str, **params: Any) -> None:
+        await rig.over_control("backup.erase", id=f"e-{next(rig.ids)}", backup=name, **params)
+
+    with pytest.raises(JobRejected, match="not all of this backup is back"):
+        await erase(backup)
+    await erase(other)
+    await rig.do("lock.enrol", gives_up_app=True)
+    with pytest.raises(JobRejected, match="not all of this backup is back"):
+        await erase(backup)
+    assert (await rig.do("lock.restore", backup=backup)).state is JobState.PROVED
+    await erase(backup)
+
+
+async def test_what_is_given_up_is_erased(rig: BenchRig) -> None:
+    backup = await rig.backup()
+    await rig.wipe(backup)
+    await rig.over_control("backup.erase", id="e-1", backup=backup, give_up=True)
+    assert not rig.shelf.path(backup).exists()
+
+
 async def test_a_file_comes_back_from_elsewhere(rig: BenchRig) -> None:
     backup = await rig.backup(**SEALED)
     copy = await exported(rig, backup)

@@ -14,8 +14,10 @@ from msgspec import Meta, Struct
 
 from ttlock_agent.backup import words
 from ttlock_agent.backup.content import last_digits
-from ttlock_agent.backup.file import MAX_FILE_BYTES
+from ttlock_agent.backup.file import MAX_FILE_BYTES, unpack
+from ttlock_agent.backup.notes import ResetNotes
 from ttlock_agent.backup.shelf import Opened, Shelf
+from ttlock_agent.clock import Clock
 from ttlock_agent.errors import BackupProblem, BackupUnusable, JobRejected, Rejection
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.keyring import decode_keys
@@ -69,10 +71,11 @@ class FileWanted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Desk:
     """Serves callers at once; every method may raise ``BackupUnusable`` or ``JobRejected``."""
 
-    def __init__(self, shelf: Shelf, journal: Journal, locks: Locks) -> None:
+    def __init__(self, shelf: Shelf, journal: Journal, locks: Locks, clock: Clock) -> None:
         self._shelf = shelf
         self._journal = journal
         self._locks = locks
+        self._reset_notes = ResetNotes(journal, clock)
 
     async def answer(self, request: ParsedRequest) -> dict[str, Any] | None:
         """Return the answer, or ``None`` for a request that is for somebody else."""
@@ -82,8 +85,10 @@ class Desk:
             case BackupCheck(backup=backup):
                 opened = await self._shelf.open(backup, passphrase_of(request.params))
                 return describe(opened)
-            case BackupErase(backup=backup):
+            case BackupErase(backup=backup, is_given_up=is_given_up):
                 await self._refuse_if_needed(backup)
+                if not is_given_up:
+                    await self._refuse_if_last(backup)
                 return await self._shelf.erase(backup)
             case _:
                 return None
@@ -128,6 +133,19 @@ class Desk:
                 hint="The keys would not fit: name the lock in the config that they are for.",
             )
         await self._locks.put_keys(lock, decode_keys(msgspec.json.encode(opened.content.keys)))
+
+    async def _refuse_if_last(self, backup: str) -> None:
+        try:
+            lock = unpack(await self._shelf.raw(backup)).header.lock
+        except BackupUnusable:
+            return  # nothing can be restored from it
+        if await self._reset_notes.is_needed(lock, backup):
+            raise JobRejected(
+                f"Lock {lock} was reset, and not all of this backup is back in it.",
+                reason=Rejection.CONFLICT,
+                hint="Run `restore` first; if nothing of it is wanted any more, erase it with"
+                " `give_up` (`--give-up`).",
+            )
 
     async def _refuse_if_needed(self, backup: str) -> None:
         for job in await self._journal.open_jobs():

@@ -177,7 +177,7 @@ class Restore:
             await self._steps.mark_sent()
         for number, finding in enumerate(cards):
             assert isinstance(finding.saved, SavedCard), "that is what has hours"
-            self._steps.tell("weekly_hours", number, len(cards))
+            self._steps.tell("writing_hours", number, len(cards))
             self._hours[finding.key] = await write_hours(visit, finding.saved)
         return bool(cards)
 

@@ -13,7 +13,7 @@ from ttlock_agent.backup import words
 from ttlock_agent.backup.compare import Standing, agrees, compare, told_since
 from ttlock_agent.backup.content import Content
 from ttlock_agent.backup.enrol import Enrol, Ways, new_secrets
-from ttlock_agent.backup.notes import RestoreNotes
+from ttlock_agent.backup.notes import ResetNotes, RestoreNotes
 from ttlock_agent.backup.read import read_lock
 from ttlock_agent.backup.reset import AFTERWARDS, Wipe
 from ttlock_agent.backup.restore import Restore, check_same_lock
@@ -96,6 +96,7 @@ class Tasks:
         self._clock = clock
         self._randbelow = randbelow
         self._vendor = vendor
+        self._reset_notes = ResetNotes(journal, clock)
         self._wake_radio = wake_radio
         self.verbs: Mapping[str, Callable[[Steps], Awaitable[None]]] = {
             "backup.create": self._create,
@@ -193,6 +194,7 @@ class Tasks:
             report["cloud"] = await self._vendor.tell(profile, opened.content)
         report = words.summary(opened.header) | report
         if is_whole:
+            await self._reset_notes.clear(job.lock, opened.header.backup)
             await steps.prove(report)
         else:
             count = len(report["failed"])
@@ -246,6 +248,7 @@ class Tasks:
         self, steps: Steps, opened: Opened, profile: LockProfile | None
     ) -> None:
         """Retire the keys, then say that it is done: found without keys, it is as good as said."""
+        await self._reset_notes.keep(steps.job.lock, opened.header.backup)
         await self._locks.retire_keys(steps.job.lock)
         if profile is not None:
             await self._memory.keep_listing(profile, (), self._clock.now())

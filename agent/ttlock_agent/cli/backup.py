@@ -141,13 +141,14 @@ def take_keys_command(
 @backup_command.command("erase")
 @click.argument("backup")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--give-up", is_flag=True, help="Even if its lock was reset and not restored yet.")
 @json_option
 @socket_option
-def erase_command(backup: str, *, yes: bool, as_json: bool, socket: Path) -> None:
+def erase_command(backup: str, *, yes: bool, give_up: bool, as_json: bool, socket: Path) -> None:
     """Destroy the key of BACKUP and remove its file from the agent's disk."""
     if not yes:
         click.confirm(f"Erase {backup} for good?", abort=True, err=True)
-    body = ask_agent(socket, "backup.erase", {"id": _id(), "backup": backup})
+    body = ask_agent(socket, "backup.erase", {"id": _id(), "backup": backup, "give_up": give_up})
     finish(body, as_json=as_json, readable=told.erased)
 
 

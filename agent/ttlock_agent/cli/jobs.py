@@ -37,6 +37,7 @@ _DOING: Final = {
     "proving": "asking the lock whether it is so",
     "registering": "telling the cloud",
     "restoring": "putting back",
+    "writing_hours": "writing weekly hours",
 }
 
 

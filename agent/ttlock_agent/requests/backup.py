@@ -102,6 +102,14 @@ class BackupErase(Request, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Destroy the key of a backup and remove its file; no lock is asked."""
 
     backup: _Backup
+    is_given_up: Annotated[
+        bool,
+        Meta(
+            description="Erase it even if its lock was reset and not all of it is back: what it "
+            "holds is given up.",
+            examples=[False],
+        ),
+    ] = field(name="give_up", default=False)
 
 
 class LockReset(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
