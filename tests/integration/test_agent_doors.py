@@ -10,6 +10,7 @@ import pytest
 
 from agent_site import LOCK, TOPICS, Caller, Heard, Site, house_lock, running_site
 from ttlock_agent.control.messages import Progress
+from ttlock_protocol.messages.operate import BoltState
 
 
 @pytest.fixture(scope="module")
@@ -214,3 +215,28 @@ def test_whoever_comes_later_finds_what_the_agent_is(site: Site, caller: Caller)
 def test_an_answer_goes_where_a_version_5_caller_wants_it(site: Site, caller: Caller) -> None:
     caller.publish("clock.read", b'{"lock": "front-door"}', CorrelationData=b"n-1")
     assert caller.answer("clock.read", "n-1")["result"] == "done"
+
+
+def test_nobody_opens_the_door_over_mqtt(site: Site, caller: Caller) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=30)
+    caller.ask("lock.unlock", "o-1", deadline_at=soon)
+    refused = caller.answer("lock.unlock", "o-1")
+    assert (refused["status"], refused["error"]["code"]) == ("rejected", "forbidden")
+    assert site.memory().bolt.state == BoltState.LOCKED
+
+
+def test_settings_and_cards_travel_over_mqtt(site: Site, caller: Caller) -> None:
+    caller.ask("setting.set", "p-1", setting="auto_lock_s", value=77)
+    assert caller.answer("setting.set", "p-1")["result"] == "proved"
+    assert site.memory().settings.auto_lock_s == 77
+    caller.ask("card.add", "p-2", card="31625018")
+    added = caller.answer("card.add", "p-2")
+    assert (added["result"], added["ends_in"]) == ("proved", "018")
+    caller.ask("card.clear", "p-3")
+    shown = caller.answer("card.clear", "p-3")
+    caller.ask("card.clear", "p-4", confirm=shown["confirm"])
+    assert caller.answer("card.clear", "p-4")["deleted"] == 1
+    assert site.memory().cards == ()
+    said = b"".join(heard.payload for heard in caller.heard)
+    assert b"31625018" not in said
+    assert b"31625018" not in (site.directory / "agent.log").read_bytes()

@@ -319,6 +319,26 @@ async def test_a_finger_is_scanned_listed_limited_and_removed(rig: Rig) -> None:
     assert len(rig.door.lock.memory.fingerprints) == len(FINGERS)
 
 
+@pytest.mark.parametrize(("action", "point"), [(LOSE, ANSWER), (DROP, REQUEST), (None, ANSWER)])
+async def test_weekly_hours_are_written_as_a_whole(
+    rig: Rig, action: FaultAction | None, point: FaultPoint
+) -> None:
+    (name, _) = (each["name"] for each in (await result(rig, "card.list"))["cards"])
+    if action is not None:
+        rig.door.set_faults(fault(action, point, "AddSchedule", 2))
+    hours = [{"day": 1, "starts_at": "08:00", "ends_at": "12:00"}, {"day": 3}]
+    job = await do(rig, "card.hours", id="hours", name=name, hours=hours)
+    assert job.state is JobState.DONE, job.error
+    kept = rig.door.lock.memory.schedules
+    assert [(each.weekday, each.starts_at.hour, each.ends_at.minute) for each in kept] == [
+        (1, 8, 0),
+        (3, 0, 59),
+    ]
+    assert (await do(rig, "card.hours", id="none", name=name, hours=[])).error is None
+    assert rig.door.lock.memory.schedules == ()
+    assert error_of(await do(rig, "card.hours", id="x", name="00", hours=[])) == "not_found"
+
+
 # Settings.
 
 
@@ -500,6 +520,7 @@ async def test_passcodes_are_not_cleared_while_others_are_on_their_way(tmp_path:
         ("lock.lock", {}, Feature.LOCK_BY_COMMAND),
         ("setting.set", {"setting": "volume", "value": 2}, Feature.VOLUME),
         ("admin_passcode.read", {}, Feature.GET_ADMIN_PASSCODE),
+        ("card.hours", {"card": card_to_decimal(CARDS[0]), "hours": []}, Feature.WEEKLY_SCHEDULE),
     ],
 )
 async def test_a_lock_without_it_says_so(

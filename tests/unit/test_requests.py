@@ -113,7 +113,15 @@ def test_every_verb_has_a_smallest_request(verb: str) -> None:
     smallest: dict[str, Any] = {"lock": "front-door", "passcode": CODE, "job": "j-1"}
     smallest |= {"owner": "pms", "passcodes": [], "backup": "20261120-1a2b3c4d"}
     smallest |= {"gateway": {"is_online": True}, "setting": "volume", "value": 3, "windows": [{}]}
-    if verb in ("card.modify", "card.delete", "fingerprint.modify", "fingerprint.delete"):
+    smallest |= {"hours": []}
+    if verb in (
+        "card.modify",
+        "card.delete",
+        "fingerprint.modify",
+        "fingerprint.delete",
+        "card.hours",
+        "fingerprint.hours",
+    ):
         smallest |= {"name": "9f3a1c20"}
     if verb == "lock.enrol":
         smallest |= {"gives_up_app": True}

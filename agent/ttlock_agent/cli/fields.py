@@ -19,8 +19,8 @@ from msgspec import inspect
 
 from ttlock_agent.cli.bench import first_line
 from ttlock_agent.cli.complete import complete_locks
-from ttlock_agent.cli.windows import parse_windows
-from ttlock_agent.requests import PassageWindow, Request
+from ttlock_agent.cli.windows import parse_hours, parse_windows
+from ttlock_agent.requests import PassageWindow, Request, WeeklyHours
 
 POSITIONAL: Final = frozenset({"lock", "job", "name", "setting", "value"})
 """Fields that a command takes by place, where they must be given or say which one is meant."""
@@ -90,6 +90,15 @@ def _list(field: inspect.Field, info: inspect.VarTupleType, path: tuple[str, ...
     if item.cls is PassageWindow:
         argument = click.Argument([path[-1]], nargs=-1, required=True, metavar="WINDOW...")
         return Taken(argument, path, parse_windows)
+    if item.cls is WeeklyHours:
+        hours = click.Option(
+            [_option(path[-1])],
+            multiple=True,
+            required=True,
+            metavar="HOURS",
+            help='Write for example "mon-fri 08:00-18:00", several times; any for no limit.',
+        )
+        return Taken(hours, path, parse_hours)
     option = click.Option(
         [_option(path[-1]), path[-1]],
         type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),

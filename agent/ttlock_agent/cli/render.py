@@ -21,6 +21,11 @@ def readable(body: dict[str, Any]) -> str:
     return "\n".join(lines + _lines(told)) or "done"
 
 
+def described(body: dict[str, Any]) -> str:
+    """Return everything that an answer holds."""
+    return "\n".join(_lines(body))
+
+
 def table(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Return rows as aligned columns, each headed by its name; empty columns are left out."""
     names = list(dict.fromkeys(name for row in rows for name in row))

@@ -18,7 +18,7 @@ import click
 from ttlock_agent.cli.control import socket_option
 from ttlock_agent.cli.fields import Taken, parameters_of, put
 from ttlock_agent.cli.jobs import finish, json_option, run_job
-from ttlock_agent.cli.render import readable
+from ttlock_agent.cli.render import described, readable
 from ttlock_agent.cli.windows import HELP as WINDOWS_HELP
 from ttlock_agent.errors import EX_OK, EX_REJECTED
 from ttlock_agent.requests import BENCH_VERBS, VERBS, ClearRequest, LockRequest, Request
@@ -169,5 +169,5 @@ def _tell_of_jobs(verb: str, body: dict[str, Any], *, as_json: bool) -> None:
 
 def _job_lines(body: dict[str, Any]) -> str:
     if "jobs" not in body:
-        return "\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in body.items())
+        return described(body)
     return readable(body) if body["jobs"] else "no job yet"

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+_ANY: Final = "any"
 _EVERY_DAY: Final = "every-day"
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS: Final = re.compile(r"(\d\d:\d\d)-(\d\d:\d\d)")
@@ -21,6 +22,16 @@ _OF_MONTH: Final = re.compile(r"(\d{1,2})(?:st|nd|rd|th)(?: of (\d{1,2}))?")
 def parse_windows(texts: Sequence[str]) -> list[dict[str, Any]]:
     """Return the fields of each window; the agent judges them."""
     return [window for text in texts for window in _windows(text)]
+
+
+def parse_hours(texts: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the fields of weekly hours; ``any`` is none, for no limit."""
+    if list(texts) == [_ANY]:
+        return []
+    hours = parse_windows(texts)
+    if any(each["kind"] != "weekly" or each["day"] == 0 for each in hours):
+        raise click.UsageError('Write for example "mon-fri 08:00-18:00", or any for no limit.')
+    return [{name: value for name, value in each.items() if name != "kind"} for each in hours]
 
 
 def _windows(text: str) -> list[dict[str, Any]]:

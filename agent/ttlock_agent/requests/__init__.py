@@ -30,6 +30,7 @@ from .credentials import (
 )
 from .diagnose import LockDiagnose
 from .gateway import GatewayReport, GatewayState
+from .hours import CardHours, FingerprintHours, WeeklyHours
 from .parse import (
     MAX_PAYLOAD_BYTES,
     ParsedRequest,
@@ -87,6 +88,7 @@ __all__ = [
     "CardAdd",
     "CardClear",
     "CardDelete",
+    "CardHours",
     "CardList",
     "CardModify",
     "CardNumber",
@@ -96,6 +98,7 @@ __all__ = [
     "FingerprintAdd",
     "FingerprintClear",
     "FingerprintDelete",
+    "FingerprintHours",
     "FingerprintList",
     "FingerprintModify",
     "GatewayReport",
@@ -135,6 +138,7 @@ __all__ = [
     "SettingRead",
     "SettingSet",
     "SyncPasscode",
+    "WeeklyHours",
     "canonical_content",
     "parse_request",
     "passphrase_of",

@@ -93,7 +93,7 @@ class CardAdd(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True
         check_window(self.valid_from, self.valid_until)
 
 
-class _KnownCard(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class KnownCard(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One card that the lock holds."""
 
     name: Annotated[
@@ -118,7 +118,7 @@ class _KnownCard(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=T
             )
 
 
-class CardModify(_KnownCard, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CardModify(KnownCard, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Change when a card in the lock opens."""
 
     valid_from: Begin = None
@@ -129,7 +129,7 @@ class CardModify(_KnownCard, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         check_window(self.valid_from, self.valid_until)
 
 
-class CardDelete(_KnownCard, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CardDelete(KnownCard, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Remove a card from the lock and prove by reading back that it is gone."""
 
 
@@ -158,7 +158,7 @@ class FingerprintAdd(LockRequest, frozen=True, kw_only=True, forbid_unknown_fiel
         check_window(self.valid_from, self.valid_until)
 
 
-class _KnownFingerprint(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class KnownFingerprint(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One fingerprint that the lock holds."""
 
     name: Annotated[
@@ -175,7 +175,7 @@ class _KnownFingerprint(LockRequest, frozen=True, kw_only=True, forbid_unknown_f
         return WRITE_PATIENCE
 
 
-class FingerprintModify(_KnownFingerprint, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FingerprintModify(KnownFingerprint, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Change when a fingerprint in the lock opens."""
 
     valid_from: Begin = None
@@ -186,7 +186,7 @@ class FingerprintModify(_KnownFingerprint, frozen=True, kw_only=True, forbid_unk
         check_window(self.valid_from, self.valid_until)
 
 
-class FingerprintDelete(_KnownFingerprint, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class FingerprintDelete(KnownFingerprint, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Remove a fingerprint from the lock and prove by reading back that it is gone."""
 
 

@@ -21,6 +21,7 @@ from ttlock_agent.validation import BadValue, closest, example_of, expectation, 
 from .backup import Passphrase
 from .bolt import MAX_DELAY
 from .credentials import CardNumber
+from .hours import WeeklyHours
 from .passcode import Passcode
 from .secrets import revealed
 from .settings import PassageWindow
@@ -40,7 +41,12 @@ MAX_PAYLOAD_BYTES: Final = 64 * 1024
 
 
 _SETS: Final[Mapping[str, type[msgspec.Struct]]] = MappingProxyType(
-    {"passcodes": SyncPasscode, "passcodes_listed": SyncPasscode, "windows": PassageWindow}
+    {
+        "passcodes": SyncPasscode,
+        "passcodes_listed": SyncPasscode,
+        "windows": PassageWindow,
+        "hours": WeeklyHours,
+    }
 )
 """Lists of entries, by the name of their field."""
 

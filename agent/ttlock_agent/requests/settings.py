@@ -103,7 +103,7 @@ class PassageKind(StrEnum):
     YEARLY = "yearly"
 
 
-_Time = Annotated[
+Time = Annotated[
     str,
     Meta(
         pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$(?!\n)",
@@ -129,9 +129,9 @@ class PassageWindow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     month: Annotated[
         int, Meta(ge=0, le=12, description="Of a yearly window only.", examples=[0])
     ] = 0
-    starts_at: Annotated[_Time, Meta(description="Hours and minutes.")] = "00:00"
+    starts_at: Annotated[Time, Meta(description="Hours and minutes.")] = "00:00"
     ends_at: Annotated[
-        _Time, Meta(description="Hours and minutes; 23:59 is the end of the day.")
+        Time, Meta(description="Hours and minutes; 23:59 is the end of the day.")
     ] = "23:59"
 
     def __post_init__(self) -> None:
@@ -145,11 +145,16 @@ class PassageWindow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise BadValue(
                 "A yearly window, and only that, has a `month`.", hint="Write 1 to 12, or leave it."
             )
-        if self.ends_at <= self.starts_at:
-            raise BadValue(
-                "`ends_at` is not after `starts_at`.",
-                hint="For hours across midnight give two windows: up to 23:59, and from 00:00.",
-            )
+        check_hours(self.starts_at, self.ends_at)
+
+
+def check_hours(starts_at: str, ends_at: str) -> None:
+    """Raise ``BadValue`` for hours that are none."""
+    if ends_at <= starts_at:
+        raise BadValue(
+            "`ends_at` is not after `starts_at`.",
+            hint="For hours across midnight give two entries: up to 23:59, and from 00:00.",
+        )
 
 
 class PassageList(LockRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,6 +12,7 @@ from .clear import CLEAR_VERBS
 from .credentials import CREDENTIAL_VERBS
 from .diagnose import DIAGNOSE_VERBS
 from .gateway import GATEWAY_VERBS
+from .hours import HOURS_VERBS
 from .settings import SETTING_VERBS
 from .structs import DOOR_VERBS, Request
 
@@ -20,6 +21,7 @@ VERBS: Final[Mapping[str, type[Request]]] = MappingProxyType(
         **DOOR_VERBS,
         **BOLT_VERBS,
         **CREDENTIAL_VERBS,
+        **HOURS_VERBS,
         **SETTING_VERBS,
         **CLEAR_VERBS,
         **GATEWAY_VERBS,

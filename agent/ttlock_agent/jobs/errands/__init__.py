@@ -4,6 +4,7 @@
 ``reading``       what only asks
 ``bolt``          unlock and lock
 ``credentials``   cards and fingerprints
+``hours``         their weekly hours
 ``settings``      settings, and the administrator's passcode
 ``passage``       passage mode
 ``clearing``      lists that are emptied, behind an interlock

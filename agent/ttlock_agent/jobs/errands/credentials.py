@@ -162,11 +162,15 @@ class Kind(Generic[RecordT]):
         self, errand: Errand, number: bytes | None, name: str | None, window: Window
     ) -> Outcome:
         """Give one that the lock holds another validity."""
-        if number is None:
-            number = self._named(errand, await self.read(errand), name or "")
-            if number is None:
-                raise _not_found(self.items)
-        return await self.limit(errand, number, window)
+        return await self.limit(errand, await self.number_of(errand, number, name), window)
+
+    async def number_of(self, errand: Errand, number: bytes | None, name: str | None) -> bytes:
+        """Return the number of one that the lock holds; raises ``LockRefused``."""
+        held = await self.read(errand)
+        number = number or self._named(errand, held, name or "")
+        if number is None or self.find(held, number) is None:
+            raise _not_found(self.items)
+        return number
 
     async def remove(self, errand: Errand, number: bytes | None, name: str | None) -> Outcome:
         """Have the lock not hold it; by name, it must be there to begin with."""

@@ -17,6 +17,7 @@ from ttlock_agent.jobs.records import describe_record, percent
 from ttlock_agent.lock.visit import ClockReading, Listing
 from ttlock_agent.requests import LogRead, PasscodeCheck
 from ttlock_protocol.errors import CommandRefused
+from ttlock_protocol.features import FeatureSet
 from ttlock_protocol.message import Auth
 from ttlock_protocol.messages.device import DeviceText, GetDeviceText
 from ttlock_protocol.messages.operate import GetFeatures, GetState
@@ -80,8 +81,12 @@ async def _read_state(errand: Errand) -> Outcome:
 
 async def _read_features(errand: Errand) -> Outcome:
     words = await errand.visit.ask(GetFeatures())
-    bits = [bit for bit in range(words.bits.bit_length()) if words.bits >> bit & 1]
-    return Outcome(JobState.DONE, {"features": bits, "as_of": errand.now()})
+    features = list(FeatureSet(words.bits))
+    body = {
+        "features": [int(each) for each in features],
+        "names": [each.name.lower() for each in features],
+    }
+    return Outcome(JobState.DONE, body | {"as_of": errand.now()})
 
 
 async def _read_info(errand: Errand) -> Outcome:

@@ -13,6 +13,7 @@ from ttlock_agent.jobs.errands.bolt import BOLT_ERRANDS
 from ttlock_agent.jobs.errands.clearing import CLEAR_ERRANDS
 from ttlock_agent.jobs.errands.credentials import CREDENTIAL_ERRANDS
 from ttlock_agent.jobs.errands.errand import Runner
+from ttlock_agent.jobs.errands.hours import HOURS_ERRANDS
 from ttlock_agent.jobs.errands.passage import PASSAGE_ERRANDS
 from ttlock_agent.jobs.errands.reading import READS
 from ttlock_agent.jobs.errands.settings import SETTING_ERRANDS
@@ -22,6 +23,7 @@ ERRANDS: Final[Mapping[str, Runner]] = MappingProxyType(
         **READS,
         **BOLT_ERRANDS,
         **CREDENTIAL_ERRANDS,
+        **HOURS_ERRANDS,
         **SETTING_ERRANDS,
         **PASSAGE_ERRANDS,
         **CLEAR_ERRANDS,
