@@ -55,7 +55,7 @@ def service_of(rig: Rig) -> Service:
         clock=rig.clock,
         bell=rig.bell,
         vitals=vitals,
-        desk=Desk(Shelf(rig.directory, rig.journal), rig.journal, locks),
+        desk=Desk(Shelf(rig.directory, rig.journal), rig.journal, locks, rig.clock),
         progress=Progress(rig.clock, rig.bell.ring),
     )
 
