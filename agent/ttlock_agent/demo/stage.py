@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -43,12 +43,15 @@ from ttlock_agent.virtual_lock.main import create_state
 from ttlock_protocol.keys import LockKeys
 from ttlock_protocol.messages.passcodes import DeletePasscode
 from ttlock_protocol.virtual import new_lock
+from ttlock_protocol.virtual.memory import DeviceInfo
 
 LOCK_ID: Final = "front-door"
 AGENT_ID: Final = "demo"
 GATEWAY_NAME: Final = "ruveno g2"
 SETUP_PASSCODE: Final = "1123334"
 """What field case 1 was left with: the one passcode that was in the lock from the beginning."""
+FIRMWARE: Final = "6.5.20.240724"
+"""Suspected of a fault since field case 1, on no other evidence."""
 CLOCK_ERROR_S: Final = -7 * 3600.0
 ZONE: Final = ZoneInfo("Europe/Berlin")
 CLOUD_LOCK_ID: Final = 1000001
@@ -182,14 +185,17 @@ async def _lock_process(
     state = directory / "lock.json"
     create_state(
         state,
-        new_lock(
-            mac=MAC,
-            name="S999_332211",
-            keys=_KEYS,
-            now=now,
-            zone=ZONE,
-            clock_error_s=CLOCK_ERROR_S,
-            admin_passcode=SETUP_PASSCODE,
+        replace(
+            new_lock(
+                mac=MAC,
+                name="S999_332211",
+                keys=_KEYS,
+                now=now,
+                zone=ZONE,
+                clock_error_s=CLOCK_ERROR_S,
+                admin_passcode=SETUP_PASSCODE,
+            ),
+            device=DeviceInfo(firmware=FIRMWARE),
         ),
     )
     command = ("-m", "ttlock_agent", "virtual-lock", "--state", str(state), "--socket", str(socket))

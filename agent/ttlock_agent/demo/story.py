@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from ttlock_agent.demo.stage import (
     agent_process,
     remove_passcode,
 )
+from ttlock_agent.diagnose.diagnosis import VERB as DIAGNOSE
 from ttlock_agent.errors import EX_TRY_LATER, AgentError
 from ttlock_agent.jobs.events import EventType
 from ttlock_agent.jobs.reproof import SOURCE
@@ -89,6 +91,7 @@ class Account:
     clock_error_after_s: float | None = None
     ble_sessions: int = 0
     guest: Guest | None = None
+    diagnosis: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_good(self) -> bool:
@@ -107,6 +110,7 @@ class Account:
             "clock_error_before_s": self.clock_error_before_s,
             "clock_error_after_s": self.clock_error_after_s,
             "ble_sessions": self.ble_sessions,
+            "diagnosis": self.diagnosis,
             "passcodes": [
                 {
                     "passcode": passcode.digits,
@@ -170,6 +174,7 @@ class Story:
             direct.opened_after = await self._type(lock, direct.digits)
             await self._guest_comes(lock, broker)
             self._account.ble_sessions = await asyncio.to_thread(self._sessions)
+            await self._diagnose()
 
     async def _guest_comes(self, lock: VirtualLockControl, broker: MqttConnection) -> None:
         """A passcode goes missing; the guest fails once, and the agent notices by itself."""
@@ -189,6 +194,20 @@ class Story:
         guest.seconds = round(self._clock.monotonic() - typed_at_s, 2)
         self._tell("repaired", {"passcode": guest.digits, "seconds": guest.seconds})
         guest.second_try = await self._type(lock, guest.digits)
+
+    async def _diagnose(self) -> None:
+        """Ask what is still the matter, as a technician would."""
+        request = {"id": "technician-1", "lock": LOCK_ID}
+        body = await asyncio.to_thread(self._ask_agent, DIAGNOSE, request)
+        self._account.diagnosis = {
+            "verdict": body["verdict"],
+            "counts": dict(Counter(each["verdict"] for each in body["checks"])),
+            "causes": [
+                {"likelihood": each["likelihood"], "sentence": each["sentence"]}
+                for each in body["causes"]
+            ],
+        }
+        self._tell("diagnosed", self._account.diagnosis)
 
     def _on_event(self, body: dict[str, Any]) -> None:
         if body["event_type"] == EventType.PASSCODE_MISSING:
@@ -265,7 +284,8 @@ class Story:
             self._tell("verdict", {"verdict": body["verdict"], "sentence": body["sentence"]})
 
     def _on_state(self, body: dict[str, Any]) -> None:
-        if self._account.clock_error_before_s is None:
+        # What the lock says by itself comes first, and its clock is not among that.
+        if self._account.clock_error_before_s is None and "clock_error_before_s" in body:
             self._account.clock_error_before_s = body["clock_error_before_s"]
             self._account.clock_error_after_s = body["clock_error_s"]
             self._tell(
@@ -291,11 +311,14 @@ class Story:
             )
 
     def _sessions(self) -> int:
-        for line in call(self._stage.control_socket, STATUS):
+        # Counted as each begins; the last one may well outlast the answer it gave.
+        return int(self._ask_agent(STATUS)["locks"][LOCK_ID]["usage"]["connections"])
+
+    def _ask_agent(self, verb: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
+        for line in call(self._stage.control_socket, verb, request):
             if isinstance(line, Result):
-                # Counted as each begins; the last one may well outlast the answer it gave.
-                return int(line.body["locks"][LOCK_ID]["usage"]["connections"])
-        raise StoryStuck("The agent does not say how it is.")
+                return line.body
+        raise StoryStuck(f"The agent does not answer {verb}.")
 
     @asynccontextmanager
     async def _booking_system(self) -> AsyncGenerator[MqttConnection]:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ttlock_agent.demo.narrator import Narrator, door, say_verdict
+from ttlock_agent.demo.stage import LOCK_ID
 from ttlock_agent.demo.story import Account
 
 
@@ -31,6 +32,11 @@ class StoryNarrator(Narrator[Account]):
             second = door(account.guest.second_try, 0)
             click.echo(f"  guest at the door  fails once, is helped; the second try {second}")
         click.echo(f"  Bluetooth sessions {account.ble_sessions}")
+        counts = account.diagnosis.get("counts", {})
+        click.echo(
+            f"  diagnosis          {counts.get('fail', 0)} checks fail,"
+            f" {counts.get('warn', 0)} warn, {counts.get('pass', 0)} pass"
+        )
         say_verdict(
             is_good=account.is_good,
             good="every passcode opens the door",
@@ -79,6 +85,12 @@ class StoryNarrator(Narrator[Account]):
 
     def _repaired(self, fields: dict[str, Any]) -> str:
         return f"Agent: {fields['passcode']} is proved again, {fields['seconds']:.1f} s after that."
+
+    def _diagnosed(self, fields: dict[str, Any]) -> str:
+        causes = "".join(
+            f"\n{'':10} {each['likelihood']}: {each['sentence']}" for each in fields["causes"]
+        )
+        return f"`ttlock-agent diagnose {LOCK_ID}` says what is left to see to:{causes}"
 
     def _mqtt_request(self, fields: dict[str, Any]) -> str:
         return f"Booking system, over plain MQTT: one more passcode, by {fields['deadline_at']}."
