@@ -30,6 +30,7 @@ doc=/usr/share/doc/ttlock-agent
 put 644 "$root/README.md" $doc/README.md
 put 644 "$here/README.md" $doc/first-run.md
 put 644 "$root/config/README.md" $doc/interface.md
+put 644 "$root/hw-tests/README.md" $doc/hardware-test.md
 put 644 "$root/CHANGELOG.md" $doc/CHANGELOG.md
 put 644 "$root/LICENSE" $doc/copyright
 put 644 "$here/bluetooth/passive-scan.conf" $doc/examples/passive-scan.conf
