@@ -152,6 +152,23 @@ async def test_a_stuck_adapter_is_helped_while_nobody_wants_to_connect(bus: obje
         assert (counts.power_cycle, counts.drop_device) == (1, 0)
 
 
+async def test_an_adapter_that_listens_again_needs_no_operator_any_more(bus: object) -> None:
+    async with bluez_rig() as rig:
+        rig.bluez.is_stuck = True
+        rig.bluez.refuse("Set", *[Refusal("Failed", "Failed")] * 3)
+
+        async def listen() -> None:
+            async for _ in rig.factory.sightings():
+                return
+
+        listening = asyncio.create_task(listen())
+        while not rig.factory.state.needs_operator:
+            await asyncio.sleep(0)
+        rig.bluez.is_stuck = False
+        await listening
+        assert not rig.factory.state.needs_operator
+
+
 async def help_with(rig: BluezRig, request: Path) -> None:
     """What the helper does: take the request, restart the service."""
     while not request.exists():

@@ -171,3 +171,12 @@ async def test_a_broker_that_refuses_the_topic_is_not_pestered(rig: Rig) -> None
     for _ in range(4):
         await rig.later()
     assert rig.broker.tries == 2
+
+
+async def test_what_is_wrong_stands_in_the_service_managers_line(rig: Rig) -> None:
+    health = Health(rig.adapters, rig.journal, rig.time, clock=rig.clock)
+    rig.adapters.tell(adapter(rig.clock))
+    assert health.trouble == ""
+    rig.adapters.tell(adapter(rig.clock, AdapterProblem.POWERED_OFF))
+    rig.journal._database.trouble = JournalError("Full.", problem=JournalProblem.DISK_FULL)
+    assert health.trouble == "journal disk_full; adapter hci0 powered_off"

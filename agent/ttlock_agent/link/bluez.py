@@ -146,6 +146,7 @@ class BluezLinkFactory:
 
         Told after each round of scanning, every different one once.
         """
+        is_failing = False
         self._tell()
         while True:
             self._news.clear()
@@ -155,8 +156,14 @@ class BluezLinkFactory:
                 heard = await self._listen(mode)
             except AdapterUnavailable as error:
                 if self._may_be_the_adapter(error):
+                    is_failing = True
                     async with self._airtime.exclusive():
                         await self._ladder.failed(None, may_interrupt=not self._open)
+            else:
+                if is_failing:
+                    # Only then: that scanning works says nothing of connections that fail.
+                    is_failing = False
+                    self._ladder.worked()
             self._tell()
             for sighting in heard:
                 yield sighting
