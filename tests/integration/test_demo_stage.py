@@ -85,3 +85,9 @@ async def test_every_session_of_the_story_counts(tmp_path: Path) -> None:
     log = (tmp_path / "agent.log").read_text()
     # One for what the cloud claims, one for the booking, one for the guest; more if they collide.
     assert account.ble_sessions >= 3, log
+    assert account.diagnosis["verdict"] == "warn", (
+        "what is left is the gateway's and the firmware's"
+    )
+    causes = " ".join(each["sentence"] for each in account.diagnosis["causes"])
+    assert "The gateway did not bring 3 of 3" in causes
+    assert "suspected" in causes
