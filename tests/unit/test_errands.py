@@ -11,22 +11,26 @@ import pytest
 from agent_rig import Door, Rig, rig_at, start_rig
 from backup_rig import CARDS, FINGERS, furnished, furnished_door
 from ttlock_agent.errors import JobRejected
+from ttlock_agent.jobs.errands import credentials, passage
 from ttlock_agent.jobs.model import Job, JobState
 from ttlock_agent.lock.settings import SETTINGS
 from ttlock_agent.requests import SettingName
+from ttlock_protocol.errors import Refusal
 from ttlock_protocol.features import Feature
 from ttlock_protocol.message import Request
 from ttlock_protocol.messages.auth import CheckUser
 from ttlock_protocol.messages.cards import (
     AddCard,
     ClearCards,
+    DeleteCard,
     LearnCard,
     ModifyCard,
     card_to_decimal,
 )
 from ttlock_protocol.messages.fingerprints import EnrolFingerprint
 from ttlock_protocol.messages.operate import BoltState, Unlock
-from ttlock_protocol.messages.passage import AddPassageEntry
+from ttlock_protocol.messages.pages import Unreadable
+from ttlock_protocol.messages.passage import AddPassageEntry, ClearPassageEntries
 from ttlock_protocol.messages.passcodes import ClearPasscodes
 from ttlock_protocol.messages.settings import SetAutoLock, SetSwitch
 from ttlock_protocol.quirks import Quirks
@@ -297,6 +301,38 @@ async def test_when_nobody_comes_with_a_card_nothing_is_learnt(rig: Rig) -> None
     assert rig.door.count(LearnCard) == 1
 
 
+async def test_what_cannot_be_read_is_not_called_gone(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = credentials.Kind.read
+
+    async def read_badly(self: Any, errand: Any) -> tuple[Any, ...]:
+        return (*(await read(self, errand))[1:], Unreadable(b"?"))
+
+    monkeypatch.setattr(credentials.Kind, "read", read_badly)
+    job = await do(rig, "card.delete", card=card_to_decimal(CARDS[0]))
+    assert job.state is JobState.DONE
+    assert job.result is not None
+    assert job.result["found"] == "not_readable"
+    assert CARDS[0] not in [each.card_number for each in rig.door.lock.memory.cards]
+    assert rig.door.count(DeleteCard) == 1
+
+
+async def test_a_lock_that_takes_no_numbers_says_what_to_do(rig: Rig) -> None:
+    rig.door.set_faults(
+        Fault(
+            action=FaultAction.REFUSE,
+            at=REQUEST,
+            request="AddCard",
+            refusal=Refusal.PARAMETER_LENGTH,
+        )
+    )
+    job = await do(rig, "card.add", card=card_to_decimal(NEW_CARD))
+    assert error_of(job) == "not_supported"
+    assert job.error is not None
+    assert "hold the card" in job.error.hint
+
+
 # Fingerprints.
 
 
@@ -418,6 +454,21 @@ async def test_the_administrators_passcode_is_set_and_never_told(rig: Rig) -> No
 
 
 # Passage mode.
+
+
+async def test_a_window_that_cannot_be_read_goes_with_all_others(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = passage.read_passage
+
+    async def read_badly(errand: Any) -> tuple[Any, ...]:
+        held = await read(errand)
+        return (Unreadable(b"?"), *held[1:]) if not rig.door.count(ClearPassageEntries) else held
+
+    monkeypatch.setattr(passage, "read_passage", read_badly)
+    job = await do(rig, "passage.set", windows=[{"day": 2}])
+    assert job.state is JobState.PROVED
+    assert [each.day for each in rig.door.lock.memory.passage] == [2]
 
 
 async def test_passage_mode_becomes_what_was_asked(rig: Rig) -> None:

@@ -24,7 +24,7 @@ from ttlock_agent.requests import (
     FingerprintDelete,
     FingerprintModify,
 )
-from ttlock_protocol.errors import LocalProtocolError, Refusal
+from ttlock_protocol.errors import CommandRefused, LocalProtocolError, Refusal
 from ttlock_protocol.localtime import from_window, to_window
 from ttlock_protocol.message import Auth, Request
 from ttlock_protocol.messages.cards import (
@@ -53,6 +53,9 @@ from ttlock_protocol.procedures import (
 
 LEARN_S: Final = 20.0
 """For one scan. A lock hangs up about five seconds after it has given up waiting itself."""
+_NOT_BY_NUMBER: Final = frozenset(
+    {Refusal.NOT_SUPPORTED, Refusal.PARAMETER_LENGTH, Refusal.INVALID_PARAMETER}
+)
 _NOTE: Final = "learning"
 _SHOWN_OF_CARD: Final = 3
 _NAME_DIGITS: Final = 8
@@ -173,18 +176,26 @@ class Kind(Generic[RecordT]):
         return number
 
     async def remove(self, errand: Errand, number: bytes | None, name: str | None) -> Outcome:
-        """Have the lock not hold it; by name, it must be there to begin with."""
+        """Have the lock not hold it; by name, it must be there to begin with.
+
+        Where a record cannot be read, it may be this one: it is deleted blindly, and not proved.
+        """
         was_sent = errand.job.is_sent
 
         def missing(held: Sequence[RecordT | Unreadable]) -> list[Request[Any]]:
             nonlocal number
             number = number or self._named(errand, held, name or "")
-            if number is None and not was_sent:
+            if number is None:
+                if was_sent:
+                    return []
                 raise _not_found(self.items)
-            is_there = number is not None and self.find(held, number) is not None
-            return [self.delete(number)] if number is not None and is_there else []
+            is_hidden = _has_unreadable(held) and not errand.job.is_sent
+            is_there = self.find(held, number) is not None
+            return [self.delete(number)] if is_there or is_hidden else []
 
         settled = await settle(errand, lambda: self.read(errand), missing, ignoring=(self.is_gone,))
+        if _has_unreadable(settled.held):
+            return Outcome(JobState.DONE, {"found": "not_readable", "as_of": errand.now()})
         return errand.proved({}, was_there=not settled.was_there)
 
     async def _before(
@@ -217,6 +228,10 @@ class Kind(Generic[RecordT]):
             if not isinstance(record, Unreadable) and self.named(errand, record)["name"] == name:
                 return self.number(record)
         return None
+
+
+def _has_unreadable(held: Sequence[object]) -> bool:
+    return any(isinstance(record, Unreadable) for record in held)
 
 
 def _not_found(items: str) -> LockRefused:
@@ -306,7 +321,16 @@ async def _add_card(errand: Errand) -> Outcome:
         return await CARDS.learn_one(errand, window)
     number = card_from_decimal(params.card.digits)
     add = AddCard(card_number=number, valid_from=window[0], valid_until=window[1])
-    return await CARDS.limit(errand, number, window, add=lambda: add)
+    try:
+        return await CARDS.limit(errand, number, window, add=lambda: add)
+    except CommandRefused as error:
+        if error.refusal not in _NOT_BY_NUMBER:
+            raise
+        raise LockRefused(
+            "This lock does not take a card by its number.",
+            refusal="not_supported",
+            hint="Leave the number out, and hold the card to the lock.",
+        ) from None
 
 
 async def _modify_card(errand: Errand) -> Outcome:

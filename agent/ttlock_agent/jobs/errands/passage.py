@@ -18,6 +18,7 @@ from ttlock_protocol.messages.passage import (
     DAY_BEGIN,
     DAY_END,
     AddPassageEntry,
+    ClearPassageEntries,
     DeletePassageEntry,
     PassageEntry,
     PassageKind,
@@ -55,10 +56,18 @@ async def _list(errand: Errand) -> Outcome:
 
 
 async def _set(errand: Errand) -> Outcome:
-    """Remove what is too much before what is missing is written: the lock may be full."""
+    """Remove what is too much before what is missing is written: the lock may be full.
+
+    A window that cannot be read can only be removed together with all others.
+    """
     wanted = {_entry(window) for window in params_of(errand.job, PassageSet).windows}
 
     def missing(held: Sequence[PassageEntry | Unreadable]) -> list[Request[Any]]:
+        if any(isinstance(each, Unreadable) for each in held):
+            return [
+                ClearPassageEntries(),
+                *(AddPassageEntry(entry=each) for each in sorted(wanted, key=str)),
+            ]
         there = [each for each in held if isinstance(each, PassageEntry)]
         absent = sorted(wanted - {_plain(each) for each in there}, key=str)
         too_much = [each for each in there if _plain(each) not in wanted]
