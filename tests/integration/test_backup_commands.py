@@ -169,8 +169,8 @@ async def test_what_cannot_be_undone_is_asked_for_twice(stage: RestoreStage) -> 
         ("backup", "erase", backup),
     ):
         told = await stage.command(*command)
-        assert told.exit_code == 1, told
-        assert told.body == {}
+        assert told.exit_code == EX_REJECTED, told
+        assert told.body["error"]["code"] == "aborted"
     assert (await memory_of(stage)).administrator == before.administrator
     listed = await stage.command("backup", "list")
     assert [each["backup"] for each in listed.body["backups"]] == [backup]

@@ -16,7 +16,7 @@ from ttlock_agent.clock import SystemClock
 from ttlock_agent.demo.broker import BrokerKind
 from ttlock_agent.demo.stage import build_stage
 from ttlock_agent.demo.story import Story
-from ttlock_agent.errors import EX_UNAVAILABLE
+from ttlock_agent.errors import EX_REJECTED, EX_UNAVAILABLE
 
 
 async def test_no_broker_outlives_the_stage(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_demo_that_is_told_to_stop_takes_its_processes_along(
                 break
         demo.send_signal(number)
         demo.communicate(timeout=30)
-    assert demo.returncode == 1
+    assert demo.returncode == EX_REJECTED
     config = yaml.safe_load((tmp_path / "a" / "agent.yaml").read_text())
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((config["mqtt"]["host"], config["mqtt"]["port"]), timeout=5)
