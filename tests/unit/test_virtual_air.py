@@ -252,6 +252,24 @@ async def test_a_lock_that_hangs_up_is_gone_and_comes_back(scene: Scene) -> None
     await again.leave()
 
 
+async def test_who_leaves_while_the_lock_is_about_to_hang_up_does_not_silence_it(
+    scene: Scene,
+) -> None:
+    plan = FaultPlan(
+        faults=(Fault(action=FaultAction.DROP, at=FaultPoint.REQUEST, request="GetClock", nth=1),)
+    )
+    lock = scene.locks[MACS[0]]
+    lock.set_faults(Faults(plan, draw=random.Random(1).random))
+    visitor = await scene.phone.connect(MACS[0])
+    for chunk in chunks(visitor.session.send(GetClock())):
+        await visitor.characteristic(0xFFF2).write_value(chunk, with_response=True)
+    await visitor.leave()
+    await scene.phone.see(MACS[0])
+    again = await scene.phone.connect(MACS[0])
+    assert (await again.ask(GetClock())).local_time is not None
+    await again.leave()
+
+
 async def test_more_than_20_bytes_are_not_taken(scene: Scene) -> None:
     visitor = await scene.phone.connect(MACS[0])
     await visitor.characteristic(0xFFF2).write_value(bytes(21))

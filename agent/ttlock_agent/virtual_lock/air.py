@@ -157,7 +157,9 @@ class _Peripheral:
                     await self._device.notify_subscriber(connection, self._answers, output.data)
                 else:
                     await self._clock.sleep(LAST_WORDS_S)
-                    await connection.disconnect()
+                    # bumble would wait for ever for the end of a connection that is over already.
+                    if connection is self._connection:
+                        await connection.disconnect()
             except ProtocolError as error:
                 # The central went away in this very moment; that is for the disconnection to tell.
                 log.debug("virtual_lock_unheard", reason=str(error))

@@ -194,7 +194,9 @@ def main() -> None:
         parser.error(f"no such part: {', '.join(unknown)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
-    package = build("deploy/deb.sh", "amd64")
+    LOGS.mkdir(parents=True, exist_ok=True)
+    # A copy, which stays the same whatever is built meanwhile.
+    package = str(shutil.copy(ROOT / build("deploy/deb.sh", "amd64"), LOGS / "ttlock-agent.deb"))
     parts = []
     for suite in options.suites or SUITES:
         build(f"{VM}/image.sh", suite, "amd64")
