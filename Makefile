@@ -76,9 +76,10 @@ nightly: .venv/.demo
 	$(MAKE) test-vm-arm64
 	$(MAKE) soak-vm
 
-## make storm     the agent killed at every step, and COUNT hours of bad weather from SEED on
+## make storm     the agent killed at every step, the disk bad at every write, and COUNT hours of bad weather from SEED on
 storm: .venv/.test
 	$(BIN)/python -m tests.storm crash --list build/storm-pairs.txt
+	$(BIN)/python -m tests.storm disk
 	$(BIN)/python -m tests.storm random --seed $(or $(SEED),0) --count $(or $(COUNT),1000)
 
 ## make crash-restore   the agent killed at every step of backup, reset, enrolment and restore

@@ -1,4 +1,4 @@
-"""``python -m tests.storm crash|random|real``, from the top of the repository."""
+"""``python -m tests.storm crash|disk|random|real``, from the top of the repository."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.pool import Pool
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import structlog
 
 from ttlock_agent.logs import bound_logger
 
-from .crash import Pair, moments_of, try_pair
+from .crash import Pair, is_write, moments_of, try_bad_disk, try_pair
 from .real import storm as real_storm
 from .scenarios import SCENARIOS
 from .weather import storm
@@ -34,12 +35,16 @@ def main() -> int:
     parser.add_argument("--log", action="store_true", help="show what the agent logs")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes to use")
     commands = parser.add_subparsers(dest="command", required=True)
-    crash = commands.add_parser("crash", help="kill at each step of each scenario")
-    crash.add_argument("--sample", type=int, help="only so many, chosen by the seed")
-    crash.add_argument("--seed", type=int, default=20261120)
-    crash.add_argument("--only", help="only scenarios with this in their name")
-    crash.add_argument("--number", type=int, help="only the moment of this number")
-    crash.add_argument("--list", type=Path, help="file for the list of pairs")
+    for name, text in (
+        ("crash", "kill at each step of each scenario"),
+        ("disk", "let the disk fail at each write of each scenario"),
+    ):
+        steps = commands.add_parser(name, help=text)
+        steps.add_argument("--sample", type=int, help="only so many, chosen by the seed")
+        steps.add_argument("--seed", type=int, default=20261120)
+        steps.add_argument("--only", help="only scenarios with this in their name")
+        steps.add_argument("--number", type=int, help="only the moment of this number")
+        steps.add_argument("--list", type=Path, help="file for the list of pairs")
     weather = commands.add_parser("random", help="hours of random faults and kills")
     weather.add_argument("--seed", type=int, default=0, help="of the first hour")
     weather.add_argument("--count", type=int, default=1, help="how many, each with the next seed")
@@ -51,7 +56,7 @@ def main() -> int:
         wrapper_class=bound_logger(logging.DEBUG if arguments.log else logging.CRITICAL),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    run = {"crash": _crash, "random": _random, "real": _real}[arguments.command]
+    run = {"crash": _steps, "disk": _steps, "random": _random, "real": _real}[arguments.command]
     return run(arguments)
 
 
@@ -91,9 +96,12 @@ def _random(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _crash(arguments: argparse.Namespace) -> int:
+def _steps(arguments: argparse.Namespace) -> int:
     names = [name for name in SCENARIOS if (arguments.only or "") in name]
     pairs = [pair for name in names for pair in moments_of(name)]
+    try_it = try_pair
+    if arguments.command == "disk":
+        pairs, try_it = [pair for pair in pairs if is_write(pair)], try_bad_disk
     if arguments.number is not None:
         pairs = [pair for pair in pairs if pair.number == arguments.number]
     if arguments.sample is not None:
@@ -104,7 +112,7 @@ def _crash(arguments: argparse.Namespace) -> int:
         arguments.list.write_text("".join(f"{pair}\n" for pair in pairs), encoding="utf-8")
     since = time.monotonic()
     with _workers(arguments.jobs) as workers:
-        held = list(workers.imap(_holds, pairs, chunksize=4))
+        held = list(workers.imap(partial(_holds, try_it), pairs, chunksize=4))
     failed = [pair for pair, is_held in zip(pairs, held, strict=True) if not is_held]
     _tell(pairs, failed)
     print(
@@ -114,9 +122,9 @@ def _crash(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _holds(pair: Pair) -> bool:
+def _holds(try_it: Callable[[Pair], bool], pair: Pair) -> bool:
     try:
-        assert try_pair(pair), "that moment did not come"
+        assert try_it(pair), "that moment did not come"
     except Exception as error:
         print(f"FAILED {pair}: {error}")
         traceback.print_exception(error, limit=-3)
@@ -128,7 +136,7 @@ def _tell(pairs: Sequence[Pair], failed: Sequence[Pair]) -> None:
     by_scenario = Counter(pair.scenario for pair in pairs)
     failures = Counter(pair.scenario for pair in failed)
     for name, count in by_scenario.items():
-        print(f"{name:34} {count:5} killed, {failures[name]} failed")
+        print(f"{name:34} {count:5} tried, {failures[name]} failed")
     for moment, count in sorted(Counter(pair.moment for pair in pairs).items()):
         print(f"    {moment:30} {count:5}")
 

@@ -82,6 +82,15 @@ class Door:
             if not is_done and refusal == Refusal.CHECKSUM:
                 self.arrived.pop()
 
+    def opens(self, digits: str) -> bool:
+        """Type a passcode at the keypad; return whether the door opens."""
+        return self.lock.type_code(digits, self.clock.now()).is_opened
+
+    def lose(self, *digits: str) -> None:
+        """Lose passcodes behind everybody's back."""
+        kept = tuple(each for each in self.lock.memory.passcodes if each.passcode not in digits)
+        self.lock._body.change(passcodes=kept)
+
     def cut(self) -> None:
         """Break the connection, if there is one."""
         if self.link is not None:

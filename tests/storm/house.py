@@ -30,6 +30,7 @@ from ttlock_agent.fakes.cloud_state import FaultKind, World
 from ttlock_agent.fakes.cloud_wire import lock_id_of
 from ttlock_agent.keyring import encode_keys
 from ttlock_agent.systemd import Notifier
+from ttlock_agent.watch.callbacks import SUCCESS, Callbacks
 from ttlock_protocol.virtual import Memory
 from virtual_helpers import KEYS
 
@@ -38,9 +39,11 @@ from .broker import TOPICS, Broker, Connection
 from .simulated import Disk, DiskState, Life, PiClock, TrueClock, put_down
 
 CONTROL = "control.sock"
+POST_AGAIN_S = 10.0
 RESTART_S = 5.0
 """systemd waits that long."""
 POLL_S = 0.5
+CALLBACK_PATH = "nobody-guesses-this"
 
 
 class House:
@@ -71,6 +74,7 @@ class House:
         self.refused_starts = 0
         """How often the agent did not start for want of a disk."""
         self._running: asyncio.Task[None] | None = None
+        self._callbacks: Callbacks | None = None
         self._api = None if cloud is None else FakeApi(cloud, clock=TrueClock())
         self._furnish(dict(sections or {}), dict(lock_options or {}))
 
@@ -83,6 +87,7 @@ class House:
             ("keys.json", encode_keys(KEYS)),
             ("secret", b"demo-secret"),
             ("md5", b"4b4d9529148d8d9440d7e20c78287f69"),
+            ("callback-path", CALLBACK_PATH.encode()),
         ):
             path = self.directory / name
             path.touch(mode=0o600)
@@ -124,9 +129,17 @@ class House:
 
     # The agent's lives.
 
-    def start(self, *, dies_at: int | None = None) -> Life:
-        """Begin a life that may end at one of its steps."""
-        self.life = life = Life(dies_at=dies_at, on_death=self._leave_image)
+    def start(
+        self,
+        *,
+        dies_at: int | None = None,
+        struck_at: int | None = None,
+        on_strike: Callable[[], None] = lambda: None,
+    ) -> Life:
+        """Begin a life that may end at one of its steps, or be struck by something else at it."""
+        self.life = life = Life(
+            dies_at=dies_at, on_death=self._leave_image, struck_at=struck_at, on_strike=on_strike
+        )
         self._running = asyncio.create_task(self._run(life))
         return life
 
@@ -153,6 +166,7 @@ class House:
                     lambda **_: Disk(life, self.disk),
                 ),
                 ("ttlock_agent.cloud.transport.Transport._exchange", self._exchange),
+                ("ttlock_agent.watch.callbacks.serve_callbacks", self._serve_callbacks),
             ):
                 stack.enter_context(patch(name, value))
             try:
@@ -236,6 +250,33 @@ class House:
 
     # The cloud.
 
+    @asynccontextmanager
+    async def _serve_callbacks(self, callbacks: Callbacks, **_: object) -> AsyncIterator[int]:
+        self._callbacks = callbacks
+        try:
+            yield 0
+        finally:
+            if self._callbacks is callbacks:
+                self._callbacks = None
+
+    async def post(self, form: Mapping[str, str]) -> None:
+        """Post a callback, again and again until the agent takes it."""
+        while not await self._is_posted(form):
+            await asyncio.sleep(POST_AGAIN_S)
+
+    async def _is_posted(self, form: Mapping[str, str]) -> bool:
+        life, callbacks = self.life, self._callbacks
+        if callbacks is None or not life.step("before callback"):
+            return False
+        answering = asyncio.ensure_future(callbacks.handle(_Posted(form)))  # type: ignore[arg-type]
+        ending = asyncio.ensure_future(life.ended.wait())
+        await asyncio.wait({answering, ending}, return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
+        if not answering.done():
+            answering.cancel()
+            return False
+        return answering.result().text == SUCCESS and life.step("after callback")
+
     async def _exchange(
         self, path: str, form: Mapping[str, str], timeout_s: float
     ) -> tuple[int, bytes]:
@@ -259,6 +300,19 @@ class House:
             raise _unreachable("The cloud did not answer.", CloudProblem.TIMEOUT)
         await self.life.go_on("after call")
         return 200, json.dumps(answer).encode()
+
+
+class _Posted:
+    """What a callback's handler wants of a request."""
+
+    method = "POST"
+    path = f"/{CALLBACK_PATH}"
+
+    def __init__(self, form: Mapping[str, str]) -> None:
+        self._form = form
+
+    async def post(self) -> Mapping[str, str]:
+        return self._form
 
 
 def _unreachable(text: str, problem: CloudProblem) -> CloudUnreachable:

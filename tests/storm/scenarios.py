@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from ttlock_agent.fakes.cloud_state import ListedPasscode, World, example_world
@@ -21,7 +23,8 @@ from ttlock_protocol.virtual.memory import Capacity
 from virtual_helpers import KEYS
 
 from .air import ZONE, local
-from .simulated import START
+from .house import House
+from .simulated import START, TrueClock
 
 FRONT: Final = "front-door"
 BACK: Final = "back-door"
@@ -87,12 +90,21 @@ def sync(name: str, *digits: str) -> Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """``before`` is asked and done in an earlier life, then ``passes_s`` go by."""
+    """``before`` is asked and done in an earlier life, then ``passes_s`` go by, and ``arrange``.
 
+    ``happens`` is what people and the cloud do, whoever is killed meanwhile; the end comes when
+    they are content, and not before ``lasts_s``. Hours ``later`` more is asked.
+    """
+
+    start: datetime = START
     locks: Mapping[str, Memory] = field(default_factory=lambda: {FRONT: lock()})
     before: Sequence[Request] = ()
     passes_s: float = 0.0
+    arrange: Callable[[House], None] = lambda _stage: None
     requests: Sequence[Request] = ()
+    happens: Callable[[House], Awaitable[None]] | None = None
+    lasts_s: float = 0.0
+    later: Sequence[Request] = ()
     faults: Sequence[Fault] = ()
     cloud: Callable[[], World] | None = None
     sections: Mapping[str, Any] = field(default_factory=dict)
@@ -126,6 +138,60 @@ def _cloud_with_two() -> World:
         for number, digits in ((1, "482913"), (2, "771204"))
     ]
     return world
+
+
+def _lose(*digits: str) -> Callable[[House], None]:
+    return lambda stage: stage.doors[FRONT].lose(*digits)
+
+
+async def _guest(stage: House) -> None:
+    """Come to the door, fail, and try again until it opens: as a rule the second time."""
+    await asyncio.sleep(5)
+    for _ in range(MAX_TRIES):
+        if stage.doors[FRONT].opens("482913"):
+            return
+        await asyncio.sleep(60)
+    raise AssertionError("a guest was not helped")
+
+
+async def _guest_by_callback(stage: House) -> None:
+    """Fail out of the agent's hearing; the gateway tells the cloud, and the cloud the agent."""
+    await asyncio.sleep(30)
+    now_ms = int(TrueClock().now().timestamp() * 1000)
+    record = {"recordType": 4, "recordTypeFromLock": 7, "success": 0, "keyboardPwd": "482913",
+              "lockDate": now_ms, "serverDate": now_ms}  # fmt: skip
+    await stage.post({"notifyType": "1", "lockId": "1000001", "records": json.dumps([record])})
+    for _ in range(MAX_TRIES):
+        await asyncio.sleep(60)
+        if stage.doors[FRONT].opens("482913"):
+            return
+    raise AssertionError("a guest was not helped")
+
+
+def _cloud_with_one_just_now() -> World:
+    world = _cloud_with_two()
+    entry = world.locks[0].listed[0]
+    entry.sent_at = START
+    world.locks[0].listed = [entry]
+    return world
+
+
+MAX_TRIES: Final = 4
+SPRING: Final = datetime(2026, 3, 29, 1, 0, tzinfo=UTC)
+AUTUMN: Final = datetime(2026, 10, 25, 1, 0, tzinfo=UTC)
+
+
+def _change_of_clocks(at: datetime) -> Scenario:
+    """A passcode that ends after the change is in the lock, whose clock must follow."""
+    until = at + timedelta(days=2)
+    return Scenario(
+        start=at - timedelta(minutes=4),
+        before=[add("482913", valid_until=until.isoformat())],
+        lasts_s=600,
+        held=_front("482913"),
+        windows={"482913": (None, until)},
+        right_clocks=frozenset({FRONT}),
+    )
 
 
 def _front(*digits: str) -> dict[str, frozenset[str]]:
@@ -206,6 +272,36 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         sections={"watch": {"grace_s": 0, "quiet_s": 0}},
         held=_front("482913", "771204"),
         windows={"482913": (later(days=-1), UNTIL), "771204": (later(days=-1), UNTIL)},
+    ),
+    "summer time begins": _change_of_clocks(SPRING),
+    "summer time ends": _change_of_clocks(AUTUMN),
+    "a guest at the door": Scenario(
+        before=[add("482913")],
+        passes_s=3700,
+        arrange=_lose("482913"),
+        happens=_guest,
+        held=_front("482913"),
+    ),
+    "a guest told of by callback": Scenario(
+        cloud=_cloud_with_one_just_now,
+        sections={
+            "watch": {
+                "grace_s": 3600,
+                "quiet_s": 0,
+                "callbacks": {"path": "file:callback-path"},
+            }
+        },
+        happens=_guest_by_callback,
+        held=_front("482913"),
+        windows={"482913": (later(days=-1), UNTIL)},
+    ),
+    "proved again": Scenario(
+        before=[add("482913"), add("771204")],
+        passes_s=3700,
+        arrange=_lose("482913"),
+        requests=[add("320586")],
+        later=[("clock.read", {"id": "hours later", "lock": FRONT})],
+        held=_front("482913", "771204", "320586"),
     ),
     "two locks": Scenario(
         locks={FRONT: lock(1), BACK: lock(2, passcodes=["771204"])},

@@ -104,7 +104,15 @@ class Life:
     still tries leaves any.
     """
 
-    def __init__(self, *, dies_at: int | None = None, on_death: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        dies_at: int | None = None,
+        on_death: Callable[[], None],
+        struck_at: int | None = None,
+        on_strike: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``on_strike`` is called at the step ``struck_at``, right before it is done."""
         self.steps: list[str] = []
         self.is_over = False
         self.is_swept = False
@@ -112,6 +120,8 @@ class Life:
         self.is_disk_bad_at_start = False
         self.ended = asyncio.Event()
         self._dies_at = dies_at
+        self._struck_at = struck_at
+        self._on_strike = on_strike
         self._on_death = on_death
 
     def step(self, name: str) -> bool:
@@ -119,6 +129,8 @@ class Life:
         if self.is_over:
             return False
         self.steps.append(name)
+        if len(self.steps) == self._struck_at:
+            self._on_strike()
         if len(self.steps) == self._dies_at:
             self.die()
         return not self.is_over

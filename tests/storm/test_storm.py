@@ -12,12 +12,13 @@ from ttlock_agent.mqtt.bridge import RequestBridge
 
 from . import weather
 from .air import DoorLink
-from .crash import Pair, moments_of, try_pair
+from .crash import Pair, is_write, moments_of, try_bad_disk, try_pair
 from .scenarios import SCENARIOS
 from .weather import storm
 
 SEED = 20261122
 SAMPLE = 8
+DISK_SAMPLE = 2
 """Of each scenario; `make storm` tries all."""
 WEATHER = (0, 1, 2)
 """Seeds: a common day, the beginning of summer time, and its end."""
@@ -34,6 +35,13 @@ def test_a_death_at_any_step_loses_doubles_and_misreports_nothing(name: str) -> 
             assert try_pair(pair), "that moment did not come again"
         except BaseException as error:
             error.add_note(str(pair))
+            raise
+    writes = [pair for pair in moments if is_write(pair)]
+    for pair in random.Random(f"{SEED} {name}").sample(writes, DISK_SAMPLE):
+        try:
+            assert try_bad_disk(pair), "that write did not come again"
+        except BaseException as error:
+            error.add_note(f"{pair}, with a bad disk")
             raise
 
 

@@ -63,9 +63,12 @@ class LockMemory:
         as_of: datetime,
         events: Sequence[Publication],
     ) -> None:
-        """Keep which unknown passcodes were told of, and tell of new ones."""
-        if events or set(names) != await self.strangers(profile.id):
-            await self._journal.remember(profile.id, {STRANGERS: list(names)}, as_of, events=events)
+        """Keep which unknown passcodes were told of, and tell of new ones: the end of a review."""
+        await self._journal.remember(profile.id, {STRANGERS: list(names)}, as_of, events=events)
+
+    async def reviewed(self, lock: str) -> Known | None:
+        """Return the last review that came to its end, with all the jobs that followed from it."""
+        return await self._journal.last_known(lock, STRANGERS)
 
     @property
     def topics(self) -> Topics:

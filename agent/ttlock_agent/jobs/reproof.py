@@ -16,7 +16,7 @@ from ttlock_agent.clock import Clock
 from ttlock_agent.errors import JobRejected
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.events import EventType
-from ttlock_agent.jobs.memory import LISTING, LockMemory, is_stale
+from ttlock_agent.jobs.memory import LockMemory, is_stale
 from ttlock_agent.jobs.model import (
     GUEST_PRIORITY,
     FormerPasscode,
@@ -81,7 +81,8 @@ class Reproof:
         """Whether something is proved on this lock, and was so too long ago."""
         if not any(wish.proved_at for wish in await self._journal.wanted(profile.id)):
             return False
-        known = await self._journal.last_known(profile.id, LISTING)
+        # Not the last listing: a crash may have come before what that showed was acted on.
+        known = await self._memory.reviewed(profile.id)
         return is_stale(known, self._clock.now(), profile.reproof_interval)
 
     async def _list(self, visit: Visit, profile: LockProfile) -> Listing:
@@ -137,7 +138,6 @@ class Reproof:
             )
             for name in sorted(new)
         ]
-        await self._memory.keep_strangers(profile, sorted(names), now, events)
         if profile.removes_unknown:
             for name, record in names.items():
                 # The time makes it another job if the same passcode is put there again later.
@@ -146,6 +146,7 @@ class Reproof:
                     _unwanted(profile, record, owner=SOURCE, label=""),
                     None,
                 )
+        await self._memory.keep_strangers(profile, sorted(names), now, events)
 
     async def _accept(
         self,
