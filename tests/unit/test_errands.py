@@ -12,7 +12,7 @@ from agent_rig import Door, Rig, rig_at, start_rig
 from backup_rig import CARDS, FINGERS, furnished, furnished_door
 from ttlock_agent.errors import JobRejected
 from ttlock_agent.jobs.errands import credentials, passage
-from ttlock_agent.jobs.model import Job, JobState
+from ttlock_agent.jobs.model import Job, JobState, NewJob
 from ttlock_agent.lock.settings import SETTINGS
 from ttlock_agent.requests import SettingName
 from ttlock_protocol.errors import Refusal
@@ -586,3 +586,25 @@ async def test_a_lock_without_it_says_so(
     )
     async with rig_at(tmp_path, door) as rig:
         assert error_of(await do(rig, verb, **params)) == "not_supported"
+
+
+async def test_a_verb_of_a_newer_version_waits_for_that_and_harms_nobody(rig: Rig) -> None:
+    """After a rollback the journal may hold what this version has never heard of."""
+    accepted = await rig.journal.accept(
+        NewJob(
+            source="mqtt",
+            request_id="newer",
+            verb="lock.sing",
+            lock="front-door",
+            params=b'{"verb": "lock.sing", "song": 3}',
+            deadline_at=rig.clock.now() + timedelta(minutes=5),
+        )
+    )
+    assert (await do(rig, "lock.state")).state is JobState.DONE
+    visits = rig.door.connections
+    await rig.clock.advance(200)
+    assert (await rig.journal.job(accepted.job.id) or accepted.job).is_final is False
+    await rig.clock.advance(200)
+    job = await rig.until(accepted.job, lambda job: job.is_final)
+    assert job.state is JobState.EXPIRED
+    assert rig.door.connections == visits, "nobody visits a lock for what cannot be done"

@@ -20,6 +20,16 @@ def params_of(job: Job, kind: type[ParamsT]) -> ParamsT:
     return msgspec.convert(raw, kind, dec_hook=lambda wanted, value: wanted(value))
 
 
+def request_of(job: Job) -> Request | None:
+    """Return what an open job asks for.
+
+    ``None`` for a verb of a newer version, which ran before this one was put back: the job waits
+    for that one, or for its deadline.
+    """
+    kind = VERBS.get(job.verb)
+    return None if kind is None else params_of(job, kind)
+
+
 def deadline_of(request: ParsedRequest, now: datetime) -> datetime:
     """Return when to give up: what the caller said, else what makes sense for the verb."""
     if request.deadline_at is not None:
@@ -38,7 +48,8 @@ def is_missed(job: Job, now: datetime, *, first: int) -> bool:
     run accepted is missed, whatever the clock says: it may stand where it stood before a power cut.
     So it is when the clock was set back.
     """
-    if not params_of(job, VERBS[job.verb]).is_for_now:
+    request = request_of(job)
+    if request is None or not request.is_for_now:
         return False
     is_from_before = job.number < first or now < job.created_at
     return is_from_before or (job.deadline_at is not None and job.deadline_at <= now)
@@ -71,4 +82,5 @@ def wish_of(params: Request, *, lock: str, source: str) -> WantedPasscode | None
 
 def wish_of_job(job: Job) -> WantedPasscode | None:
     """Return what an open job wants of the lock's memory, if it is about one passcode."""
-    return wish_of(params_of(job, VERBS[job.verb]), lock=job.lock, source=job.source)
+    request = request_of(job)
+    return None if request is None else wish_of(request, lock=job.lock, source=job.source)

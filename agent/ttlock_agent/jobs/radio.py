@@ -43,7 +43,7 @@ from ttlock_agent.jobs.work import LockWork, Work
 from ttlock_agent.limits import stop_if_told
 from ttlock_agent.link import LinkFactory
 from ttlock_agent.lock.visit import LockProfile, Visit, visit_lock
-from ttlock_agent.requests import BENCH_VERBS
+from ttlock_agent.requests import BENCH_VERBS, VERBS
 
 log = structlog.get_logger()
 
@@ -331,7 +331,7 @@ class Radio:
 
     async def _open_jobs(self, lock: str | None = None) -> list[Job]:
         jobs = await self._journal.open_jobs(lock)
-        return [job for job in jobs if job.verb not in BENCH_VERBS]
+        return [job for job in jobs if job.verb in VERBS and job.verb not in BENCH_VERBS]
 
     async def _next_due_at(self) -> datetime | None:
         times = [

@@ -14,9 +14,9 @@ from ttlock_agent.errors import IllegalMove, JobExpired, JournalError, OutcomeUn
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.backoff import LONGEST_PAUSE_S
 from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, WaitReason
-from ttlock_agent.jobs.params import deadline_of, is_missed, params_of
+from ttlock_agent.jobs.params import deadline_of, is_missed, request_of
 from ttlock_agent.jobs.store import Journal
-from ttlock_agent.requests import VERBS, ParsedRequest
+from ttlock_agent.requests import ParsedRequest
 from ttlock_agent.timesync import CANNOT_TELL, TimeSync
 
 log = structlog.get_logger()
@@ -156,13 +156,14 @@ class Deadlines:
         self._was_time_unknown = False
 
     async def _patience_from(self, job: Job, now: datetime) -> datetime | None:
-        """Return until when ``job`` would be tried if it came now; ``None`` if its caller said."""
+        """Return until when ``job`` would be tried if it came now; ``None`` to leave it."""
         asked = job if job.parent_id is None else await self._journal.job(job.parent_id)
         assert asked is not None, "a foreign key holds it"
         for each in (asked, job):
-            params = params_of(each, VERBS[each.verb])
-            if params.deadline_at is not None:
+            params = request_of(each)
+            if params is None or params.is_for_now or params.deadline_at is not None:
                 return None
+        assert params is not None, "each of them was looked at"
         return deadline_of(ParsedRequest(job.request_id, job.verb, params), now)
 
     async def _end(self, job: Job) -> None:
