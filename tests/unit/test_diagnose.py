@@ -17,7 +17,7 @@ from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.budget import Budgets
 from ttlock_agent.jobs.door_log import LOG
 from ttlock_agent.jobs.memory import LockMemory
-from ttlock_agent.jobs.model import Job
+from ttlock_agent.jobs.model import Job, after_interruption
 from ttlock_agent.jobs.progress import Progress
 from ttlock_agent.jobs.steps import Steps
 from ttlock_agent.lock.visit import LockProfile
@@ -83,6 +83,9 @@ class Surgery:
     async def run(self, **params: Any) -> dict[str, Any]:
         job = await self.rig.ask(VERB, id=f"d-{len(self.told)}", **params)
         self.told.append(job.id)
+        return await self.carry_out(job)
+
+    async def carry_out(self, job: Job) -> dict[str, Any]:
         steps = Steps(job, self.rig.journal, Answers(TOPICS), self.progress)
         await self.diagnosis.verbs[VERB](steps)
         ended: Job | None = await self.rig.journal.job(job.id)
@@ -248,3 +251,28 @@ async def test_a_log_longer_than_a_page_is_read_to_its_end(tmp_path: Path) -> No
         here.rig.door.opens("482913")
         body = await here.run()
         assert verdicts(body)["refused_at_the_door"] == "fail"
+
+
+async def test_a_repair_that_was_cut_off_goes_on_and_repeats_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    async def die(*_: object) -> None:
+        raise Killed
+
+    async with surgery(tmp_path, clock_error_s=-3600.0) as here:
+        await here.rig.done(await here.rig.add("482913"))
+        remove(here.rig.door, "482913")
+        job = await here.rig.ask(VERB, id="cut-off", fix=True)
+        with monkeypatch.context() as patched:
+            patched.setattr(here.diagnosis, "_settled", die)
+            with pytest.raises(Killed):
+                await here.carry_out(job)
+        cut_off = await here.rig.journal.job(job.id)
+        assert cut_off is not None
+        resumed = await here.rig.journal.move(job.id, after_interruption(cut_off))
+        body = await here.carry_out(resumed)
+        assert verdicts(body)["passcodes_held"] == verdicts(body)["clock"] == "pass"
+        assert here.rig.door.adds == ["482913", "482913"], "once before, once for the repair"

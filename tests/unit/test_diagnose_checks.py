@@ -505,3 +505,11 @@ def test_a_failure_is_likelier_than_a_warning_that_stands_before_it() -> None:
     facts = replace(claimed(is_missing=False, was_delivered=False), session=off)
     causes = body_of(examine(facts, CHECKS))["causes"]
     assert [each["check"] for each in causes] == ["clock", "gateway"]
+
+
+def test_the_adapter_of_other_locks_is_their_own_matter() -> None:
+    bad = {"wanted": "hci1", "adapter": "hci1", "state": "missing", "message": "Gone.", "hint": "-"}
+    both = [*STATUS["adapters"], bad]  # type: ignore[misc]
+    assert finding("adapter", status(adapters=both)).verdict is Verdict.PASS
+    facts = replace(status(adapters=both), adapter="hci1")
+    assert finding("adapter", facts).verdict is Verdict.FAIL

@@ -1,6 +1,7 @@
 """What a support bundle leaves out, rule by rule."""
 
 import base64
+import json
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,9 +11,15 @@ import pytest
 from ttlock_agent.config.locks import LockConfig
 from ttlock_agent.config.structs import AgentConfig, CloudConfig, Config, MqttConfig
 from ttlock_agent.config.values import LockAddress, SecretRef, SecretSource
-from ttlock_agent.support.machine import last_log_lines, system, versions
-from ttlock_agent.support.masking import Masker, masked_config, scrub, secrets_in, tail
-from ttlock_agent.support.told import log_entry
+from ttlock_agent.support.machine import last_log_entries, system, versions
+from ttlock_agent.support.masking import (
+    Masker,
+    log_entry,
+    masked_config,
+    scrub,
+    secrets_in,
+    tail,
+)
 from virtual_helpers import KEYS
 
 ZONE = ZoneInfo("Europe/Berlin")
@@ -106,7 +113,30 @@ def test_the_machine_is_described_wherever_the_agent_runs(tmp_path: Path) -> Non
     seen = system(tmp_path / "not there")
     assert seen["kernel"].startswith("Linux ")
     assert seen["disk_free_mib"] is None
-    assert last_log_lines() is None or isinstance(last_log_lines(), list)
+
+
+def test_of_the_systems_log_the_agents_fields_are_used_not_its_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [
+        {"__REALTIME_TIMESTAMP": "1796133791000000", "_HOSTNAME": "annas-pi",
+         "MESSAGE": "job_accepted lock=door label=Anna", "TTL_EVENT": "job_accepted",
+         "TTL_LOCK": "door", "TTL_LABEL": "Anna", "TTL_CODE": "none"},
+        {"__REALTIME_TIMESTAMP": "1796133792000000", "_HOSTNAME": "annas-pi",
+         "MESSAGE": 'failed: "Anna" 482913'},
+    ]  # fmt: skip
+    said = "\n".join(json.dumps(each) for each in records)
+    program = tmp_path / "journalctl"
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{said}\nEND\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert last_log_entries() == [
+        {"timestamp": "2026-12-01T14:03:11+00:00", "event": "job_accepted", "lock": "door",
+         "code": "none"},
+        {"timestamp": "2026-12-01T14:03:12+00:00", "event": "failed: *** ***"},
+    ]  # fmt: skip
+    program.write_text("#!/bin/sh\nexit 1\n")
+    assert last_log_entries() is None
 
 
 def test_of_the_log_only_fields_that_say_nothing_about_people_are_shown() -> None:

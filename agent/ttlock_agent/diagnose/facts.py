@@ -85,6 +85,8 @@ class Facts:
     last_state: Known | None = None
     clock_history: Sequence[Mapping[str, Any]] = ()
     clock_tolerance_s: float = 30.0
+    adapter: str | None = None
+    """Which adapter reaches the lock; ``None`` is the first usable one."""
     signal_days: Sequence[Mapping[str, Any]] = ()
     book: Book = field(default_factory=Book)
     status: Mapping[str, Any] = field(default_factory=dict)

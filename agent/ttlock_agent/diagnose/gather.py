@@ -98,6 +98,7 @@ class Gatherer:
             last_state=await journal.last_known(lock, STATE),
             clock_history=() if history is None else history.value,
             clock_tolerance_s=profile.clock_tolerance_s,
+            adapter=profile.adapter,
             signal_days=() if days is None else days.value[-SIGNAL_DAYS:],
             book=book,
             status=await self._status(),

@@ -32,7 +32,8 @@ def adapter(facts: Facts) -> Finding:
             evidence=(Evidence(f"reason {error.reason.value}", Source.MACHINE, facts.now),),
             remedy=error.hint,
         )
-    states = facts.status.get("adapters") or []
+    told = facts.status.get("adapters") or []
+    states = [each for each in told if each.get("wanted") == facts.adapter]
     evidence = [
         Evidence(
             f"{each.get('adapter') or each.get('wanted') or 'first usable one'}: {each['state']}"
@@ -52,8 +53,8 @@ def adapter(facts: Facts) -> Finding:
             remedy=worst.get("hint") or "Check `bluetoothctl show`.",
         )
     if facts.session is not None:
-        told = Evidence("a connection was made through it", Source.MACHINE, facts.session.at)
-        return passed("The way over Bluetooth works.", told, *evidence)
+        made = Evidence("a connection was made through it", Source.MACHINE, facts.session.at)
+        return passed("The way over Bluetooth works.", made, *evidence)
     if any(each["state"] == _USABLE for each in states):
         return passed("The Bluetooth adapters are usable.", *evidence)
     return unknown("Not measured: nothing has used the adapter yet.")

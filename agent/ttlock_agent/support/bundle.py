@@ -42,7 +42,7 @@ def make(
     bundle |= {"running": False, "silence": silence, "configuration": config}
     if directory is not None:
         bundle["state"] = at_rest.state(directory)
-    return bundle | {"log": machine.last_log_lines()}
+    return bundle | {"log": machine.last_log_entries()}
 
 
 def as_text(bundle: dict[str, Any]) -> str:

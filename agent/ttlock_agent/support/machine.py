@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
 import shutil
 import subprocess
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 from ttlock_agent import __version__
-from ttlock_agent.support.masking import scrub
+from ttlock_agent.support.masking import log_entry
 
 _EXTRA: Final = "extra =="
+_PREFIX: Final = "TTL_"
+"""Of the agent's own fields in the system's log."""
 _LIMIT_S: Final = 5
 _UNITS: Final = ("ttlock-agent.service", "bluetooth.service", "mosquitto.service")
 _UNIT_PROPERTIES: Final = "Id,ActiveState,SubState,Result,NRestarts,ExecMainStatus"
@@ -58,13 +62,30 @@ def system(state_directory: Path | None) -> dict[str, Any]:
     }
 
 
-def last_log_lines() -> list[str] | None:
-    """Return the service's last lines in the system's log, scrubbed; ``None`` if there are none."""
+def last_log_entries() -> list[dict[str, Any]] | None:
+    """Return the service's last entries in the system's log; ``None`` if there are none to see."""
     said = _run(
         "journalctl", "--unit=ttlock-agent.service", f"--lines={_LOG_LINES}", "--no-pager",
-        "--quiet", "--output=short-iso",
+        "--quiet", "--output=json",
     )  # fmt: skip
-    return None if not said else [scrub(line) for line in said.splitlines()]
+    if said is None:
+        return None
+    return [_entry(json.loads(line)) for line in said.splitlines() if line.startswith("{")]
+
+
+def _entry(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record of the system's log as the agent's own log has it.
+
+    Its message is not used where the agent gave fields: those can be chosen from, a text cannot.
+    """
+    fields = {
+        name.removeprefix(_PREFIX).lower(): value
+        for name, value in record.items()
+        if name.startswith(_PREFIX) and isinstance(value, str)
+    }
+    at = datetime.fromtimestamp(int(record.get("__REALTIME_TIMESTAMP", 0)) / 1e6, UTC)
+    event = fields.get("event") or str(record.get("MESSAGE", ""))
+    return log_entry(fields | {"timestamp": at.isoformat(timespec="seconds"), "event": event})
 
 
 def _os_name() -> str | None:

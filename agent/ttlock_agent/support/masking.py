@@ -21,6 +21,16 @@ _SHOWN_TEXTS: Final = frozenset({"id", "base_url", "base_topic"})
 _MASKED_NUMBERS: Final = frozenset({"cloud_lock_id"})
 _ADAPTER: Final = re.compile(r"hci[0-9]{1,2}")
 
+_LOG_FIELDS: Final = frozenset(
+    {
+        "timestamp", "level", "lock", "verb", "code", "job_id", "state", "status",
+        "problem", "verdict", "errcode", "error_s", "pause_s", "refusal", "adapter",
+        "version", "act", "rung", "at", "result",
+    }
+)  # fmt: skip
+_LOG_TEXTS: Final = frozenset({"event", "reason", "why", "detail", "error"})
+"""Fields whose texts may quote something; events of other libraries are sentences."""
+
 _MAC: Final = re.compile(r"\b(?:[0-9A-Fa-f]{2}[:-]){4}([0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2})\b")
 _INSTANT: Final = re.compile(r"\b2[0-9]{3}-[01][0-9]-[0-3][0-9](?:[T ][0-2][0-9]:[0-9:.+Z-]*)?")
 _DANGEROUS: Final = (
@@ -75,6 +85,14 @@ def masked_config(value: object, name: str = "") -> Any:
         case str() if name in _SHOWN_TEXTS or _ADAPTER.fullmatch(value):
             shown = value
     return shown
+
+
+def log_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry of the log, which is redacted already, with no more than is needed of it."""
+    shown = {name: entry[name] for name in entry if name in _LOG_FIELDS}
+    return shown | {
+        name: scrub(str(entry[name])) for name in entry if name in _LOG_TEXTS and entry[name]
+    }
 
 
 class Masker:

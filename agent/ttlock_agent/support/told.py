@@ -19,6 +19,7 @@ from ttlock_agent.jobs.store import Journal
 from ttlock_agent.lock.visit import LockProfile
 from ttlock_agent.support.masking import (
     Masker,
+    log_entry,
     masked_config,
     scrub,
     secrets_in,
@@ -30,15 +31,6 @@ SUPPORT: Final = "support"
 """Name of the call."""
 JOBS: Final = 50
 
-_LOG_FIELDS: Final = frozenset(
-    {
-        "timestamp", "level", "lock", "verb", "code", "job_id", "state", "status",
-        "problem", "verdict", "errcode", "error_s", "pause_s", "refusal", "adapter",
-        "version", "act", "rung", "at", "result",
-    }
-)  # fmt: skip
-_LOG_TEXTS: Final = frozenset({"event", "reason", "why", "detail", "error"})
-"""Fields whose texts may quote something; events of other libraries are sentences."""
 _LOCK_FIELDS: Final = (
     "is_reachable", "last_visit_at", "last_error", "visits", "failed_visits", "round_trips",
     "connected_s", "has_keys", "state", "clock", "usage", "signal",
@@ -199,12 +191,4 @@ def _job(job: Job) -> dict[str, Any]:
         "is_sent": job.is_sent,
         "created_at": job.created_at.isoformat(timespec="seconds"),
         "updated_at": job.updated_at.isoformat(timespec="seconds"),
-    }
-
-
-def log_entry(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an entry of the log, which is redacted already, with no more than is needed of it."""
-    shown = {name: entry[name] for name in entry if name in _LOG_FIELDS}
-    return shown | {
-        name: scrub(str(entry[name])) for name in entry if name in _LOG_TEXTS and entry[name]
     }
