@@ -20,7 +20,7 @@ from ttlock_agent.demo.restore_stage import (
     RestoreStage,
     build_restore_stage,
 )
-from ttlock_agent.errors import EX_OK, EX_REJECTED, EX_USAGE
+from ttlock_agent.errors import EX_NO_PERMISSION, EX_OK, EX_REJECTED, EX_USAGE
 from ttlock_agent.virtual_lock.control import VirtualLockControl
 from ttlock_protocol.messages.cards import card_to_decimal
 from ttlock_protocol.virtual import Fault, FaultAction, FaultPlan, FaultPoint, Memory
@@ -149,7 +149,7 @@ async def test_a_difference_is_an_exit_code(stage: RestoreStage) -> None:
     async with VirtualLockControl(stage.lock_socket) as lock:
         await lock.press_reset()
     compared = await stage.command("backup", "verify", backup, "--lock", LOCK_ID)
-    assert compared.exit_code == EX_REJECTED
+    assert compared.exit_code == EX_NO_PERMISSION
     assert compared.body["error"]["code"] == "keys_rejected"
     enrolled = await stage.command("enrol", LOCK_ID, "--give-up-app")
     assert enrolled.exit_code == EX_OK, enrolled.said
