@@ -60,6 +60,10 @@ class Part:
     def title(self) -> str:
         return f"{self.suite} {self.name}"
 
+    @property
+    def out(self) -> Path:
+        return LOGS / f"{self.suite}-{self.name}"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -100,6 +104,8 @@ class Runner:
             self._waiting.put(part)
         self._environment = os.environ | {"PACKAGE": package, "FOLLOW": "yes"}
         self._running: dict[Part, subprocess.Popen[str]] = {}
+        self._starting = threading.Lock()
+        self._is_stopped = False
         self.outcomes: list[Outcome] = []
         self.left_out: list[Part] = []
 
@@ -113,7 +119,9 @@ class Runner:
 
     def stop(self) -> None:
         """End what still runs, machines included."""
-        running = list(self._running.values())
+        with self._starting:
+            self._is_stopped = True
+            running = list(self._running.values())
         for process in running:
             signal_group(process, signal.SIGTERM)
         for process in running:
@@ -131,29 +139,34 @@ class Runner:
             if time.monotonic() - _started_s > self._within_s:
                 self.left_out.append(part)
                 continue
-            tell(f"{part.title}: begins")
             since_s = time.monotonic()
-            status, cpu_s = self._play(part)
+            with self._starting:
+                if self._is_stopped:
+                    return
+                process = self._running[part] = self._start(part)
+            status, cpu_s = self._follow(part, process)
             outcome = Outcome(part, status, time.monotonic() - since_s, cpu_s)
             tell(str(outcome))
             self.outcomes.append(outcome)
 
-    def _play(self, part: Part) -> tuple[int, float]:
-        out = LOGS / part.title.replace(" ", "-")
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
-        process = subprocess.Popen(
+    def _start(self, part: Part) -> subprocess.Popen[str]:
+        tell(f"{part.title}: begins")
+        shutil.rmtree(part.out, ignore_errors=True)
+        part.out.mkdir(parents=True)
+        return subprocess.Popen(
             part.command, cwd=ROOT, text=True, start_new_session=True, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=self._environment | {"OUT": str(out), "LIMIT": str(part.limit_s)},
+            env=self._environment | {"OUT": str(part.out), "LIMIT": str(part.limit_s)},
         )  # fmt: skip
-        self._running[part] = process
+
+    def _follow(self, part: Part, process: subprocess.Popen[str]) -> tuple[int, float]:
         # The machine's own limit comes first and leaves its logs; this one is for what hangs.
         bound_s = part.limit_s + BOOT_AGAIN_S
         bound = threading.Timer(bound_s, signal_group, (process, signal.SIGTERM))
+        bound.daemon = True
         bound.start()
         assert process.stdout is not None
-        with (out / "said.log").open("w") as log:
+        with (part.out / "said.log").open("w") as log:
             for line in process.stdout:
                 log.write(line)
                 tell(f"{part.title} | {line.rstrip()}")
@@ -217,8 +230,10 @@ def main() -> None:
         tell(str(each))
     for part in runner.left_out:
         tell(f"{part.title:20} LEFT OUT: no time")
-    failed = [each.part.title for each in runner.outcomes if each.status]
-    tell(f"FAILED: {', '.join(failed)}" if failed else "all of it held")
+    held = {each.part for each in runner.outcomes if each.status == 0}
+    failed = [each.title for each in parts if each not in {*held, *runner.left_out}]
+    left_out = " that there was time for" if runner.left_out else ""
+    tell(f"FAILED: {', '.join(failed)}" if failed else f"all{left_out} held")
     sys.exit(bool(failed))
 
 

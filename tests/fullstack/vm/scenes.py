@@ -238,22 +238,23 @@ def listing() -> None:
 
 def passive() -> None:
     """Passive scanning is the owner's choice, and deliveries go on whatever BlueZ makes of it."""
-    assert "--experimental" not in sh("systemctl", "show", "-P", "ExecStart", "bluetooth.service")
-    example = "/usr/share/doc/ttlock-agent/examples/passive-scan.conf"
-    target = "/etc/systemd/system/bluetooth.service.d/passive-scan.conf"
-    sh("install", "-D", "-m", "644", example, target)
-    sh("systemctl", "daemon-reload")
-    sh("systemctl", "restart", "bluetooth.service")
-    shown = sh("systemctl", "show", "-P", "ExecStart", "bluetooth.service")
-    assert "--experimental" in shown, shown
+    switch = "/usr/lib/ttlock-agent/passive-scan.sh"
+
+    def is_switched_on() -> bool:
+        return "--experimental" in prop("ExecStart", "bluetooth.service")
+
+    assert not is_switched_on(), "it is offered, not assumed"
+    assert f"{switch} on" in sh(switch, "offer")
+    sh(switch, "on")
+    assert is_switched_on()
+    assert sh(switch, "offer") == ""
     ids, digits = _ask_many("passive", 2)
     await_proved(*ids, limit_s=240)
     _must_hold_once(digits)
     is_passive = stage.status()["adapters"][0]["is_passive"]
-    say(f"passive scanning switched on by the example, believed: {is_passive}; all proved")
-    Path(target).unlink()
-    sh("systemctl", "daemon-reload")
-    sh("systemctl", "restart", "bluetooth.service")
+    say(f"passive scanning switched on by the owner, delivering: {is_passive}; all proved")
+    sh(switch, "off")
+    assert not is_switched_on()
 
 
 SCENES = {
