@@ -19,6 +19,8 @@ from ttlock_agent.errors import ConnectFailed, LinkLost, LockNotSeen
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.bell import Bell
 from ttlock_agent.jobs.door import DoorWatch
+from ttlock_agent.jobs.facts import lock_facts
+from ttlock_agent.jobs.heard import Heard
 from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.memory import LockMemory
 from ttlock_agent.jobs.model import Job
@@ -255,6 +257,10 @@ class Rig:
         payload = json.dumps(body, default=datetime.isoformat).encode()
         parsed = parse_request(verb, payload, known_locks={LOCK})
         return await self.intake.take(parsed, source=source)
+
+    async def facts(self) -> dict[str, Any]:
+        """What ``status`` would tell of the lock, which nobody has heard."""
+        return await lock_facts(self.journal, LOCK, Heard(self.clock))
 
     async def add(self, passcode: str, /, **params: Any) -> Job:
         return await self.ask("passcode.add", passcode=passcode, **params)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from agent_rig import LOCK, TOPICS, Door, Rig, rig_at, start_rig
-from ttlock_agent.jobs.facts import lock_facts
 from ttlock_agent.jobs.model import Job, JobState, WaitReason
 from ttlock_agent.jobs.signal import Days, described, with_connection, with_failure
 from ttlock_agent.lock.visit import Budget
@@ -16,7 +15,7 @@ TWICE = Budget(connections_per_day=2)
 
 
 async def usage(rig: Rig) -> dict[str, Any]:
-    found: dict[str, Any] = (await lock_facts(rig.journal, LOCK))["usage"]
+    found: dict[str, Any] = (await rig.facts())["usage"]
     return found
 
 
@@ -127,7 +126,7 @@ async def test_how_the_lock_is_reached_is_counted_day_by_day(tmp_path: Path) -> 
         rig.door.is_in_range = True
         await rig.final(job)
         await rig.visits(4)
-        days = (await lock_facts(rig.journal, LOCK))["signal"]
+        days = (await rig.facts())["signal"]
         assert days == [
             {
                 "day": "2026-03-14",
@@ -151,7 +150,7 @@ async def test_a_connection_that_breaks_is_counted_as_lost(tmp_path: Path) -> No
         job = await rig.ask("clock.read")
         await rig.until(job, lambda job: job.attempts == 1)
         await rig.visits(1)
-        (day,) = (await lock_facts(rig.journal, LOCK))["signal"]
+        (day,) = (await rig.facts())["signal"]
         assert (day["tried"], day["connected"], day["lost"]) == (1, 1, 1)
 
 

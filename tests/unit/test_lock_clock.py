@@ -10,7 +10,6 @@ import pytest
 from agent_rig import LOCK, Door, Rig, minute, no_hook, rig_at, start_rig
 from ttlock_agent.jobs.daylight import Daylight, next_change
 from ttlock_agent.jobs.drift import MAX_ENTRIES, drift_s_per_day, longer_history
-from ttlock_agent.jobs.facts import lock_facts
 from ttlock_agent.jobs.housekeeping import Housekeeper
 from ttlock_agent.jobs.model import Job, JobState, WaitReason
 from ttlock_agent.lock.visit import ClockReading
@@ -175,7 +174,8 @@ async def test_the_file_of_the_time_service_is_believed(tmp_path: Path) -> None:
 
 
 async def test_a_status_tells_how_the_clock_goes(rig: Rig) -> None:
-    assert await lock_facts(rig.journal, LOCK) == {"clock": None, "usage": None}
+    facts = await rig.facts()
+    assert (facts["clock"], facts["usage"], facts["signal"]) == (None, None, [])
     rig.door.lock.shift_clock(-120)
     await rig.final(await rig.ask("clock.read", id="c-1"))
     for day in range(1, 4):
@@ -188,7 +188,7 @@ async def test_a_status_tells_how_the_clock_goes(rig: Rig) -> None:
     assert [entry["clock_error_s"] for entry in history] == [-120.0, 3.0, 6.0, 9.0]
     assert [entry["was_set"] for entry in history] == [True, False, False, False]
     assert job.result["drift_s_per_day"] == 3.0
-    told = (await lock_facts(rig.journal, LOCK))["clock"]
+    told = (await rig.facts())["clock"]
     assert told["clock_error_s"] == 9.0
     assert told["history"] == history
 
