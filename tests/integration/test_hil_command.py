@@ -8,14 +8,16 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agent_site import LOCK, Site, empty_site, running_site, wait_until
+from agent_site import LOCK, Site, empty_site, house_lock, running_site, wait_until
 from ttlock_agent.errors import EX_OK, EX_REJECTED, EX_TRY_LATER, EX_UNAVAILABLE
 from ttlock_agent.hil.model import RESERVED_PREFIX
 from ttlock_protocol.virtual import Fault, FaultAction, FaultPlan, FaultPoint, Memory
+from ttlock_protocol.virtual.memory import Habits
 
 SLOWLY = FaultPlan(faults=(Fault(action=FaultAction.DELAY, at=FaultPoint.ANSWER, delay_s=0.08),))
 """Time enough to kill somebody in the middle."""
@@ -93,7 +95,15 @@ def test_the_whole_suite_is_green_and_tells_no_secret(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_an_aborted_run_is_cleaned_up_with_one_command(site: Site) -> None:
+def test_an_aborted_run_is_cleaned_up_with_one_command() -> None:
+    stubborn = replace(house_lock(), habits=Habits(needs_greeting=True))
+    with empty_site(lock=stubborn) as site:
+        site.start_lock()
+        site.furnish()
+        _check_clean_up(site)
+
+
+def _check_clean_up(site: Site) -> None:
     before = site.memory()
     run = kill_once(site, ours, "--only", "passcodes")
     assert ours(site.memory()), "killed too late"

@@ -10,14 +10,14 @@ import sys
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 
 from ttlock_agent.cli.one_shot import owner_of
 from ttlock_agent.clock import SystemClock
 from ttlock_agent.config import load_config
-from ttlock_agent.errors import EX_OK, EX_TRY_LATER
+from ttlock_agent.errors import EX_OK, EX_REJECTED, EX_TRY_LATER
 from ttlock_agent.hil.book import Book, Closed, Opened
 from ttlock_agent.hil.catalogue import CHECKS, choose
 from ttlock_agent.hil.hands import AtTerminal, Nobody, Person
@@ -30,8 +30,6 @@ from ttlock_agent.logs import LogLevel, Redactor, configure_logging
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-EX_RED: Final = 1
-"""At least one check failed."""
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
 
@@ -111,7 +109,7 @@ def run_command(
     min_battery: int,
     min_rssi: int,
 ) -> None:
-    """Test one lock. Exit 0: all passed. 1: a check failed. 75: stopped, to be resumed."""
+    """Test one lock. Exit 0: all passed. 65: a check failed. 75: stopped, to be resumed."""
     clock, person = SystemClock(), _person(is_there=not unattended)
     _become_owner(lock, config, resume)
     answers: dict[str, Any] = {
@@ -253,6 +251,8 @@ def _tell(book: Book) -> None:
         click.echo(f"\nthis lock wants, in the configuration:\n{lines}")
     if book.last(Closed) is None:
         click.echo(f"to go on:    ttlock-agent hil run --resume {book.directory}")
+    left = book.verdicts().get("leftovers.none")
+    if left is None or left.verdict is Verdict.FAILED:
         click.echo(f"to clean up: ttlock-agent hil clean-up {book.directory}")
 
 
@@ -260,4 +260,4 @@ def _leave(book: Book) -> NoReturn:
     if book.last(Closed) is None:
         sys.exit(EX_TRY_LATER)
     failed = any(each.verdict is Verdict.FAILED for each in book.verdicts().values())
-    sys.exit(EX_RED if failed else EX_OK)
+    sys.exit(EX_REJECTED if failed else EX_OK)

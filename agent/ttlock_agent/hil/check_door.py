@@ -28,7 +28,6 @@ from .talk import Talk
 
 CHECKS: Final = Chapter(Group.DOOR)
 _LOG_LIMIT: Final = 1000
-_RELOCK_SLACK_S: Final = 3.0
 
 
 def _unique(rig: Rig) -> int:
@@ -133,7 +132,7 @@ async def relocks(rig: Rig) -> None:  # noqa: D103
         await rig.motor()
         keys = rig.profile.keys
         await talk.client.run(unlock(keys, unique_id=_unique(rig), quirks=rig.quirks))
-    await rig.wait(delay_s + _RELOCK_SLACK_S * (0.1 if rig.is_virtual else 1.0), "auto-lock")
+    await rig.wait(delay_s + rig.pace.slack_s, "auto-lock")
     seen = await rig.air.wait_for(lambda _: True, limit_s=rig.pace.person_s)
     async with rig.visit() as visit:
         bolt = await _bolt(visit)

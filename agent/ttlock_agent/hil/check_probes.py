@@ -26,7 +26,6 @@ from .model import Chapter, Group, expect, skip
 from .rig import Rig
 
 CHECKS: Final = Chapter(Group.QUESTIONS)
-_SILENCE_S: Final = 2.0
 _OVERFLOWS: Final = 40
 """Challenges that are asked for until one and the unlock key are more than 32 bits hold."""
 _U32: Final = 1 << 32
@@ -161,7 +160,7 @@ async def damage(rig: Rig) -> None:  # noqa: D103
             await talk.link.write(bytes(frame[at : at + CHUNK_BYTES]))
         heard = 0
         try:
-            async with time_limit(_SILENCE_S * (0.2 if rig.is_virtual else 1.0)):
+            async with time_limit(rig.pace.silence_s):
                 while not heard:
                     heard = len(talk.session.receive(await talk.link.read()))
         except TimeoutError:
@@ -192,8 +191,7 @@ async def silence(rig: Rig) -> None:  # noqa: D103
     if rig.features is None:
         skip("it did not tell its features")
     since_s = rig.clock.monotonic()
-    # A virtual lock advertises every second, a real one every ten at worst.
-    await rig.wait(1.2 if rig.is_virtual else 25.0, "its advertisements are counted")
+    await rig.wait(rig.pace.listen_s, "its advertisements are counted")
     count = rig.air.count_since(since_s)
     has_bit = Feature.SILENT_WHEN_IDLE in rig.features
     rig.answer("D39", f"feature 21 is {'on' if has_bit else 'off'}; untouched: {count} adverts")

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from ttlock_agent.lock.visit import Visit
 from ttlock_protocol.features import Feature
-from ttlock_protocol.localtime import to_lock
 from ttlock_protocol.message import Auth, Request
 from ttlock_protocol.messages.admin import GetAdminPasscode, SetAdminPasscode
 from ttlock_protocol.messages.clock import GetClock, SetClock
@@ -194,15 +193,14 @@ async def clock(rig: Rig) -> None:
     async with rig.visit() as visit:
         if await visit.read_clock() is None:
             skip("this lock has no clock chip")
-        try:
+        right = SetClock(local_time=rig.local_now())
+        async with rig.undoing(visit, "the right time", right):
             await visit.ask(SetClock(local_time=rig.local_now() + wrong))
             shown = (await visit.ask(GetClock())).local_time
             expect(
                 shown is not None and shown - rig.local_now() > wrong / 2,
                 "The lock said yes, and its clock is what it was.",
             )
-        finally:
-            await visit.ask(SetClock(local_time=to_lock(rig.clock.now(), rig.profile.zone)))
         reading = await visit.read_clock()
     expect(
         reading is not None and reading.error_s is not None and abs(reading.error_s) < 30,

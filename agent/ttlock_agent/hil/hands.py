@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -48,10 +50,27 @@ class AtTerminal:
     async def ask(self, question: str) -> str:  # noqa: D102
         self._out.write(f"\n  >> {question} ")
         self._out.flush()
-        line: str = await asyncio.to_thread(self._source.readline)
+        line = await self._line()
         if not line:
             raise CheckSkipped("nobody answers at the terminal")
         return line.strip()
+
+    async def _line(self) -> str:
+        """Wait for a line, in a thread that nobody waits for when the run is told to stop."""
+        loop = asyncio.get_running_loop()
+        typed: asyncio.Future[str] = loop.create_future()
+
+        def tell(line: str) -> None:
+            if not typed.done():
+                typed.set_result(line)
+
+        def read() -> None:
+            line = self._source.readline()
+            with suppress(RuntimeError):  # the loop is gone, and with it who asked
+                loop.call_soon_threadsafe(tell, line)
+
+        threading.Thread(target=read, daemon=True).start()
+        return await typed
 
     async def agrees(self, question: str) -> bool:  # noqa: D102
         while True:

@@ -149,12 +149,36 @@ class Pace:
     """How far into a delivery the power is cut, as shares of what one takes."""
     pause_s: float
     """Between two tries to connect."""
+    listen_s: float
+    """In which a lock at rest must advertise, if it does that at all."""
+    silence_s: float
+    """Without an answer, after which none comes."""
+    slack_s: float
+    """What a motor may take longer than its delay."""
 
 
 FIELD_PACE: Final = Pace(
-    idle_s=90.0, person_s=60.0, soak=10, range_tries=10, cuts=(0.25, 0.5, 0.75), pause_s=2.0
+    idle_s=90.0,
+    person_s=60.0,
+    soak=10,
+    range_tries=10,
+    cuts=(0.25, 0.5, 0.75),
+    pause_s=2.0,
+    listen_s=25.0,
+    silence_s=2.0,
+    slack_s=3.0,
 )
-BENCH_PACE: Final = Pace(idle_s=0.5, person_s=10.0, soak=3, range_tries=3, cuts=(0.5,), pause_s=0.1)
+BENCH_PACE: Final = Pace(
+    idle_s=0.5,
+    person_s=10.0,
+    soak=3,
+    range_tries=3,
+    cuts=(0.5,),
+    pause_s=0.1,
+    listen_s=1.2,
+    silence_s=0.4,
+    slack_s=0.3,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from ttlock_protocol.frame import Version
 from ttlock_protocol.keys import LockKeys
 from ttlock_protocol.localtime import to_lock
 from ttlock_protocol.message import Request
+from ttlock_protocol.messages.clock import SetClock
 from ttlock_protocol.messages.passcodes import PasscodeRecord
 from ttlock_protocol.quirks import Quirks
 
@@ -258,6 +259,7 @@ class Rig:
     async def _keep(
         self, promise: int, requests: tuple[Request[Any], ...], visit: Visit | None
     ) -> None:
+        requests = tuple(self._by_now(each) for each in requests)
         try:
             if visit is not None:
                 try:
@@ -271,6 +273,10 @@ class Rig:
             self.book.write(Broken(at=self.book.now(), promise=promise, reason=str(error)))
             raise CheckFailed(f"What was changed could not be put back: {error}") from error
         self.book.write(Kept(at=self.book.now(), promise=promise))
+
+    def _by_now(self, request: Request[Any]) -> Request[Any]:
+        """Return what was promised, as it is right at this moment: time goes on."""
+        return SetClock(local_time=self.local_now()) if isinstance(request, SetClock) else request
 
     async def keep_promises(self) -> list[str]:
         """Put back what earlier checks or runs left; return what cannot be, and why."""

@@ -33,6 +33,7 @@ from .model import (
     Pace,
     Verdict,
 )
+from .questions import learnt_quirks
 from .rig import Rig
 from .site import Site, open_site
 
@@ -197,6 +198,7 @@ async def open_session(
             is_virtual=site.is_virtual,
             mac_digits=options.mac_digits,
         )
+        rig.use_quirks(**learnt_quirks(book))
         async with rig.listening():
             yield Session(rig, person)
 
