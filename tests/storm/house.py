@@ -107,7 +107,7 @@ class House:
                     "time_zone": ZONE.key,
                     "keys": "file:keys.json",
                     **lock_options,
-                    **({"cloud_lock_id": 1000001} if self.world and number == 0 else {}),
+                    **self._cloud_id(number),
                 }
                 for number, (name, door) in enumerate(self.doors.items())
             ],
@@ -122,6 +122,11 @@ class House:
                 **sections.get("cloud", {}),
             }
         self._config_file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+    def _cloud_id(self, number: int) -> dict[str, int]:
+        """As many locks are known to the cloud as it has."""
+        known = [] if self.world is None else self.world.locks
+        return {"cloud_lock_id": known[number].lock_id} if number < len(known) else {}
 
     @property
     def _config_file(self) -> Path:
