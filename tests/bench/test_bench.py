@@ -13,7 +13,7 @@ import pytest
 from . import __main__ as command
 from . import round_trips
 from .figures import Figure, held_against, table
-from .measure import Comparison, compare, looked_at_again
+from .measure import Comparison, compare, least, looked_at_again
 
 
 @pytest.mark.parametrize(("wanted", "held"), [(1, 0), (20, 3)])
@@ -55,6 +55,12 @@ def test_the_table_shows_figure_floor_ratio_and_verdict() -> None:
         "a job    12     10  ms   1.20  ok (limit 1.3)  the floor",
         "bare    0.5         s",
     ]
+
+
+def test_the_least_of_each_is_what_a_busy_machine_cannot_change() -> None:
+    mine, below = iter([0.1, 5.0, 3.0, 9.0]), iter([0.1, 4.0, 8.0, 2.0])
+    found = least(3, lambda: next(mine), lambda: next(below))
+    assert (found.ours, found.floor, found.ratio) == (3.0, 2.0, 1.5)
 
 
 def test_figures_are_medians_of_turns_and_the_first_does_not_count() -> None:
