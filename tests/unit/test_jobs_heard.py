@@ -27,13 +27,15 @@ class Air:
     clock: ManualClock
     heard: Heard
 
-    def say(self, *, battery: int = 87, rssi_dbm: int | None = -60, **flags: bool) -> None:
+    def say(
+        self, *, battery: int = 87, rssi_dbm: int | None = -60, ago_s: float = 0.0, **flags: bool
+    ) -> None:
         now = build(mac=MAC, scene=2, battery_percent=battery, **flags)
         sighting = Sighting(
             address=MAC,
             rssi_dbm=rssi_dbm,
             manufacturer_data=now.encode(),
-            seen_at_monotonic_s=self.clock.monotonic(),
+            seen_at_monotonic_s=self.clock.monotonic() - ago_s,
         )
         self.heard.take(LOCK, sighting, now)
 
@@ -80,6 +82,12 @@ async def test_the_bolt_is_told_at_once_and_the_battery_once_it_has_settled(air:
         "rssi_dbm": -70,
         "seen_at": air.text(),
     }
+
+
+def test_what_a_second_adapter_heard_before_is_nothing_new(air: Air) -> None:
+    air.say(is_unlocked=True)
+    air.say(ago_s=5)
+    assert (air.facts()["lock"], air.facts()["seen_at"]) == ("UNLOCKED", air.text())
 
 
 async def test_a_dozing_lock_says_nothing_of_its_bolt(air: Air) -> None:

@@ -42,6 +42,7 @@ class _Voice:
     """What one lock has said so far."""
 
     seen_at: datetime
+    seen_at_s: float
     rssi_dbm: int | None
     raw_battery: int
     battery_since_s: float
@@ -79,18 +80,24 @@ class Heard:
         return list(self._voices)
 
     def take(self, lock: str, sighting: Sighting, now: Advertisement) -> None:
-        """Take one advertisement of ``lock``, not older than the last."""
+        """Take one advertisement of ``lock``; an older one, of another adapter, is nothing new."""
         at_s = sighting.seen_at_monotonic_s
         seen_at = self._clock.now() - timedelta(seconds=self._clock.monotonic() - at_s)
         voice = self._voices.get(lock)
         if voice is None:
             voice = self._voices[lock] = _Voice(
-                seen_at=seen_at, rssi_dbm=None, raw_battery=now.battery, battery_since_s=at_s
+                seen_at=seen_at,
+                seen_at_s=at_s,
+                rssi_dbm=None,
+                raw_battery=now.battery,
+                battery_since_s=at_s,
             )
+        if at_s < voice.seen_at_s:
+            return
         before = voice.news
         voice.visits += voice.is_visited
         voice.is_visited = False
-        voice.seen_at = seen_at
+        voice.seen_at, voice.seen_at_s = seen_at, at_s
         voice.rssi_dbm = sighting.rssi_dbm
         # A dozing lock does not tell: then what it told before stands, with its own moment.
         voice.bolt = now.bolt_over(voice.bolt)

@@ -114,6 +114,11 @@ def _must_hold_once(digits: list[str]) -> None:
     assert not wrong, f"not exactly once in the lock: {wrong}"
 
 
+def _adapter_is(state: str) -> None:
+    """Wait until the agent calls its adapter so."""
+    until(f"an adapter that is {state}", lambda: stage.adapter_state() == state)
+
+
 def kill() -> None:
     """SIGKILL at random moments of delivery: what was accepted is proved, nothing twice."""
     for number in range(KILLS):
@@ -170,7 +175,7 @@ def bluetooth() -> None:
     # Merely stopped, it is started again by D-Bus as soon as anybody asks for it.
     sh("systemctl", "mask", "--runtime", "--now", "bluetooth.service")
     ids, digits = _ask_many("stopped", 2)
-    until("a named state", lambda: stage.adapter_state() == "no_daemon")
+    _adapter_is("no_daemon")
     until("accepted", lambda: all(each in stage.answers() for each in ids))
     assert len(stage.status()["open_jobs"]) == 2
     say("bluetooth.service stopped: the status says so, the jobs wait")
@@ -182,13 +187,52 @@ def bluetooth() -> None:
     say("started again: all proved, by the same process")
 
 
+def power() -> None:
+    """The adapter is switched off, then blocked by a radio switch: named, and over by itself."""
+    _switch(is_on=False)
+    _adapter_is("powered_off")
+    _switch(is_on=True)
+    _adapter_is("usable")
+    say("the adapter was switched off and on, and the status says so")
+    (switch,) = Path("/sys/class/bluetooth").glob("hci*/rfkill*/soft")
+    switch.write_text("1")
+    _adapter_is("blocked")
+    switch.write_text("0")
+    _switch(is_on=True)
+    _adapter_is("usable")
+    said = sh("journalctl", "-o", "cat", "--no-pager", "TTL_EVENT=adapter_unusable")
+    assert "problem=powered_off" in said, said
+    assert "problem=blocked" in said, said
+    say("blocked by a radio switch and freed: in the status, and in the journal by its field")
+
+
+def _switch(*, is_on: bool) -> None:
+    """Switch the adapter over D-Bus; `bluetoothctl` does not come back from it here."""
+    adapter = ("org.bluez", "/org/bluez/hci0", "org.bluez.Adapter1")
+    sh("busctl", "set-property", *adapter, "Powered", "b", str(is_on).lower())
+
+
+def helper() -> None:
+    """The unit that restarts Bluetooth for the agent: off at first, then at a touch."""
+    path, request = "ttlock-agent-bluetooth.path", "/run/ttlock-agent/restart-bluetooth"
+    assert sh("systemctl", "is-enabled", path, check=False) == "disabled"
+    sh("systemctl", "start", path)
+    before = prop("ActiveEnterTimestampMonotonic", "bluetooth.service")
+    sh("setpriv", "--reuid=ttlock-agent", "--regid=ttlock", "--clear-groups", "touch", request)
+    until("the helper", lambda: not Path(request).exists())
+    until("BlueZ anew", lambda: prop("ActiveEnterTimestampMonotonic", "bluetooth.service") > before)
+    _adapter_is("usable")
+    sh("systemctl", "stop", path)
+    say("the helper restarted Bluetooth at the agent's request")
+
+
 def unplug() -> None:
     """The adapter is pulled out in the middle of a delivery and put back."""
     pid = prop("MainPID")
     ids, digits = _ask_many("unplug", 3)
     time.sleep(random.random() * SLOW)
     LOCK.pull_out()
-    until("a named state", lambda: stage.adapter_state() == "missing")
+    _adapter_is("missing")
     say("the adapter is gone, and the status says so")
     LOCK.plug_in()
     await_proved(*ids, limit_s=300)
@@ -268,6 +312,8 @@ SCENES = {
         hang,
         bluetooth,
         unplug,
+        power,
+        helper,
         broker,
         hundred,
         passive,
