@@ -276,3 +276,13 @@ async def test_a_repair_that_was_cut_off_goes_on_and_repeats_nothing(
         body = await here.carry_out(resumed)
         assert verdicts(body)["passcodes_held"] == verdicts(body)["clock"] == "pass"
         assert here.rig.door.adds == ["482913", "482913"], "once before, once for the repair"
+
+
+async def test_what_the_agent_has_read_of_the_log_before_counts_as_well(tmp_path: Path) -> None:
+    async with surgery(tmp_path) as here:
+        await here.rig.done(await here.rig.add("482913"))
+        remove(here.rig.door, "482913")
+        here.rig.door.opens("482913")
+        # Reads the log, and puts the passcode back.
+        await here.rig.done(await here.rig.ask("passcode.check", passcode="482913"))
+        assert verdicts(await here.run())["refused_at_the_door"] == "warn"
