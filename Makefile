@@ -4,7 +4,7 @@ SOURCES := protocol agent tests hw-tests deploy
 IN_GUEST := PYTHONPATH=/opt/site:/work/tests/fullstack/vm /opt/ttlock-agent/current/bin/python \
 	/work/tests/fullstack/vm
 
-.PHONY: help demo demo-restore test check format bench fuzz deb test-deb test-vm test-vm-arm64 bench-vm soak-vm \
+.PHONY: help demo demo-restore test check format hil-faults bench fuzz deb test-deb test-vm test-vm-arm64 bench-vm soak-vm \
 	nightly storm storm-nightly crash-restore clean
 
 help:
@@ -33,6 +33,10 @@ check: .venv/.test
 format: .venv/.test
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+## make hil-faults   broken locks, and which check of the technician's suite finds which fault
+hil-faults: .venv/.test
+	$(BIN)/python -m tests.hil_faults
 
 ## make bench     what it costs, as ratios within one run
 bench: .venv/.test

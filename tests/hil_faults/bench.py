@@ -39,6 +39,7 @@ from virtual_helpers import KEYS, MAC
 from .locks import BROKEN, SPECIAL_FEATURES, Broken
 
 LOCK = "front-door"
+SOCKET = "lock.sock"
 JOBS = 2 * (os.cpu_count() or 1)
 """Processes: half of the time is spent on waiting for the lock."""
 SLOW = frozenset(
@@ -102,23 +103,21 @@ def examine(
     *,
     faults: tuple[Fault, ...] = (),
     quirks: dict[str, Any] | None = None,
+    response_timeout_s: int = 3,
 ) -> Outcome:
     """Run ``checks`` on a lock with ``memory``."""
     # What the agent logs is not what is looked at here.
     structlog.configure(wrapper_class=bound_logger(logging.CRITICAL))
     with tempfile.TemporaryDirectory(prefix="hil-") as place:
-        return asyncio.run(_examine(Path(place), memory, checks, faults, quirks or {}))
+        config = _config(Path(place), quirks or {}, response_timeout_s)
+        return asyncio.run(_examine(config, memory, checks, faults))
 
 
 async def _examine(
-    place: Path,
-    memory: Memory,
-    checks: Sequence[Check],
-    faults: tuple[Fault, ...],
-    quirks: dict[str, Any],
+    config: Path, memory: Memory, checks: Sequence[Check], faults: tuple[Fault, ...]
 ) -> Outcome:
-    clock = SystemClock()
-    state, socket = place / "lock.json", place / "lock.sock"
+    clock, place = SystemClock(), config.parent
+    state, socket = place / "lock.json", place / SOCKET
     create_state(state, memory)
     plan = Faults(FaultPlan(faults=faults), draw=random.Random(1).random)
     serving = asyncio.create_task(serve(state, socket, clock, out=io.StringIO(), faults=plan))
@@ -127,7 +126,7 @@ async def _examine(
     book = Book.create(place / "run", clock)
     try:
         async with open_session(
-            Options(lock=LOCK, config=_config(place, socket, quirks)),
+            Options(lock=LOCK, config=config),
             book,
             checks=checks,
             person=Nobody(io.StringIO()),
@@ -147,18 +146,18 @@ async def _examine(
     )
 
 
-def _config(place: Path, socket: Path, quirks: dict[str, Any]) -> Path:
+def _config(place: Path, quirks: dict[str, Any], response_timeout_s: int) -> Path:
     keys = place / "keys.json"
     keys.touch(mode=0o600)
     keys.write_bytes(encode_keys(KEYS))
     config = {
         "agent": {"id": "hil", "state_directory": str(place / "state")},
         "mqtt": {"host": "127.0.0.1"},
-        "bluetooth": {"connect_timeout_s": 2, "response_timeout_s": 1},
+        "bluetooth": {"connect_timeout_s": 2, "response_timeout_s": response_timeout_s},
         "locks": [
             {
                 "id": LOCK,
-                "address": f"virtual:{socket}",
+                "address": f"virtual:{place / SOCKET}",
                 "time_zone": "UTC",
                 "keys": "file:keys.json",
                 "quirks": quirks,

@@ -80,7 +80,7 @@ def test_a_lock_that_hears_acknowledged_writes_only_is_found_out(
 ) -> None:
     monkeypatch.setattr(site, "link_factory", _deaf_links)
     checks = choose(only=(Group.CONTACT.value, "probe.writes", "state.read"))
-    outcome = examine(lock_to_test(), checks)
+    outcome = examine(lock_to_test(), checks, response_timeout_s=1)
     assert {name: outcome.reasons[name] for name in outcome.red} == {}
     assert outcome.quirks == {"writes_with_response": True}
 

@@ -126,7 +126,7 @@ async def _be_heard(rig: Rig) -> None:
     """Wait for a first advertisement, whose strength the interlock wants; there may be none."""
     if rig.air.rssi_dbm is None:
         with suppress(LockNotSeen):
-            await rig.air.wait_for(lambda _: True, limit_s=rig.pace.person_s)
+            await rig.air.wait_for(lambda _: True, limit_s=rig.pace.heard_s)
 
 
 async def _battery(visit: Visit) -> int | None:

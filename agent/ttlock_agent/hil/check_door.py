@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+from ttlock_agent.errors import LockNotSeen
 from ttlock_agent.lock.visit import Visit
 from ttlock_protocol.advertisement import Advertisement
 from ttlock_protocol.features import Feature
@@ -22,12 +23,14 @@ from ttlock_protocol.messages.settings import GetAutoLock
 from ttlock_protocol.procedures import lock, read_log, unlock
 
 from .check_passcodes import WHAT, hour_from, new_passcode
-from .model import Chapter, CheckSkipped, Group, Need, expect, skip
+from .model import Chapter, Group, Need, expect, skip
 from .rig import Rig
 from .talk import Talk
 
 CHECKS: Final = Chapter(Group.DOOR)
 _LOG_LIMIT: Final = 1000
+_TOUCHES: Final = 3
+"""A touch shows for 12 s, and where the radio listens in turns, it does so once a minute."""
 
 
 def _unique(rig: Rig) -> int:
@@ -45,7 +48,7 @@ async def _opened(rig: Rig, talk: Talk) -> AsyncGenerator[None]:
     finally:
         has = rig.features
         if has is None or Feature.LOCK_BY_COMMAND in has:
-            await rig.motor()
+            await rig.motor(is_closing=True)
             await talk.client.run(lock(keys, unique_id=_unique(rig) + 1, quirks=quirks))
 
 
@@ -68,7 +71,7 @@ async def challenge(rig: Rig) -> None:
             await rig.motor()
             works[kind] = await _moves(rig, talk, is_admin=is_admin)
             if works[kind] and Feature.LOCK_BY_COMMAND in (rig.features or ()):
-                await rig.motor()
+                await rig.motor(is_closing=True)
                 await _moves(rig, talk, is_admin=is_admin, closes=True)
     kinds = [kind for kind, is_working in works.items() if is_working]
     told = f"{' and '.join(kinds) or 'neither'} challenge moves the bolt"
@@ -133,7 +136,7 @@ async def relocks(rig: Rig) -> None:  # noqa: D103
         keys = rig.profile.keys
         await talk.client.run(unlock(keys, unique_id=_unique(rig), quirks=rig.quirks))
     await rig.wait(delay_s + rig.pace.slack_s, "auto-lock")
-    seen = await rig.air.wait_for(lambda _: True, limit_s=rig.pace.person_s)
+    seen = await rig.air.wait_for(lambda _: True, limit_s=rig.pace.heard_s)
     async with rig.visit() as visit:
         bolt = await _bolt(visit)
     rig.answer(
@@ -248,12 +251,19 @@ async def removed(rig: Rig) -> None:  # noqa: D103
     Need.HANDS,
     answers=(8, 9),
 )
-async def touched(rig: Rig) -> None:  # noqa: D103
-    waiting = rig.air.wait_for(lambda seen: seen.is_touched, limit_s=rig.pace.person_s)
-    try:
-        await rig.hands.touch()
-    except CheckSkipped:
-        waiting.close()
-        raise
-    seen: Advertisement = await waiting
+async def noticed(rig: Rig) -> None:  # noqa: D103
+    seen = await _touched(rig)
+    expect(seen is not None, f"{_TOUCHES} touches, and no advertisement told of one.")
+    assert seen is not None
     rig.answer("D9", f"a touch sets the flags {seen.params:#04x}")
+
+
+async def _touched(rig: Rig) -> Advertisement | None:
+    """Have the keypad touched until an advertisement says so; the radio listens in turns only."""
+    for _ in range(_TOUCHES):
+        await rig.hands.touch()
+        with suppress(LockNotSeen):
+            return await rig.air.wait_for(
+                lambda seen: seen.is_touched, limit_s=rig.pace.heard_s / _TOUCHES
+            )
+    return None

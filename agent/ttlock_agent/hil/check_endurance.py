@@ -110,7 +110,7 @@ async def bookmark(rig: Rig) -> None:  # noqa: D103
 
 
 async def _has_news(rig: Rig) -> bool:
-    seen = await rig.air.wait_for(lambda _: True, limit_s=rig.pace.person_s)
+    seen = await rig.air.wait_for(lambda _: True, limit_s=rig.pace.heard_s)
     return seen.has_new_records
 
 

@@ -149,6 +149,8 @@ class Pace:
     """How far into a delivery the power is cut, as shares of what one takes."""
     pause_s: float
     """Between two tries to connect."""
+    heard_s: float
+    """In which an advertisement is heard; a radio that listens in turns takes a minute for one."""
     listen_s: float
     """In which a lock at rest must advertise, if it does that at all."""
     silence_s: float
@@ -164,6 +166,7 @@ FIELD_PACE: Final = Pace(
     range_tries=10,
     cuts=(0.25, 0.5, 0.75),
     pause_s=2.0,
+    heard_s=120.0,
     listen_s=25.0,
     silence_s=2.0,
     slack_s=3.0,
@@ -175,6 +178,7 @@ BENCH_PACE: Final = Pace(
     range_tries=3,
     cuts=(0.5,),
     pause_s=0.1,
+    heard_s=10.0,
     listen_s=1.2,
     silence_s=0.4,
     slack_s=0.3,

@@ -291,10 +291,14 @@ class Rig:
 
     # What costs the lock.
 
-    async def motor(self) -> None:
-        """Account for one run of the motor; raises ``InterlockOpen`` or ``CheckSkipped``."""
-        await self.interlocks.door_is_open()
-        if self._motor_runs >= self.limits.motor_runs:
+    async def motor(self, *, is_closing: bool = False) -> None:
+        """Account for one run of the motor; raises ``InterlockOpen`` or ``CheckSkipped``.
+
+        ``is_closing``: what was opened is closed again, whatever it costs and whoever is there.
+        """
+        if not is_closing:
+            await self.interlocks.door_is_open()
+        if self._motor_runs >= self.limits.motor_runs and not is_closing:
             raise InterlockOpen(
                 f"The run's budget of {self.limits.motor_runs} motor runs is used up.",
                 hint="If it is worth it: --max-motor-runs, and --resume.",
