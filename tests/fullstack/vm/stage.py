@@ -23,6 +23,7 @@ from zoneinfo import ZoneInfo
 from ttlock_agent.control.client import call
 from ttlock_agent.control.messages import Result
 from ttlock_agent.keyring import encode_keys
+from ttlock_agent.service import STATUS
 from ttlock_agent.virtual_lock.control import VirtualLockControl
 from ttlock_agent.virtual_lock.main import create_state
 from ttlock_agent.virtual_lock.state_file import StateFile
@@ -303,16 +304,19 @@ def start_agent() -> None:
 
 def command(verb: str, request: dict[str, Any]) -> dict[str, Any]:
     """Ask over the control socket, and return the final answer."""
-    *_, last = call(SOCKET, verb, {"id": secrets.token_hex(8)} | request)
-    if not isinstance(last, Result):
-        raise SystemExit(f"FAILED: {verb}: {last}")
-    return last.body
+    return _call(verb, {"id": secrets.token_hex(8)} | request)
 
 
 def status() -> dict[str, Any]:
-    """Return what ``ttlock-agent status`` says."""
-    found: dict[str, Any] = json.loads(sh("ttlock-agent", "status", "--json"))
-    return found
+    """Return what ``ttlock-agent status --json`` says; a new process takes seconds here."""
+    return _call(STATUS, {})
+
+
+def _call(verb: str, request: dict[str, Any]) -> dict[str, Any]:
+    *_, last = call(SOCKET, verb, request)
+    if not isinstance(last, Result):
+        raise SystemExit(f"FAILED: {verb}: {last}")
+    return last.body
 
 
 def adapter_state() -> str:
