@@ -293,6 +293,9 @@ locks:
     address: "{MAC}"
     time_zone: {ZONE}
     keys: file:front-door.keys.json
+    # A day of deliveries goes by in minutes here.
+    connections_per_day: 100000
+    connected_s_per_day: 86400
 {quirks}"""
     )
 
