@@ -26,8 +26,8 @@ from ttlock_agent.errors import (
 from ttlock_agent.jobs.model import Job, JobFailure, JobState, Known, PasscodeKind, WantedPasscode
 from ttlock_agent.lock.visit import ClockReading
 from ttlock_agent.requests import PasscodeKind as AskedKind
-from ttlock_agent.watch.book import Book, Claim, Outcome
-from ttlock_agent.watch.verdict import GatewayView
+from ttlock_agent.watch.book import Book, Claim, Outcome, Probe
+from ttlock_agent.watch.verdict import GatewayView, ProbeResult
 from ttlock_protocol.features import Feature, FeatureSet
 from ttlock_protocol.localtime import to_lock
 from ttlock_protocol.messages.auth import PERMANENT_FROM
@@ -152,6 +152,12 @@ FULL = JobFailure(code="passcode_memory_full", message="No room.", hint="-", is_
 NOT_KEPT = JobFailure(code="not_in_lock", message="Not there.", hint="-", is_retryable=False)
 
 
+PROBES = tuple(
+    Probe(result=result, at=NOW)
+    for result in (ProbeResult.OK, ProbeResult.BUSY, ProbeResult.FAILED, ProbeResult.NO_ANSWER)
+)
+
+
 def finding(check: str, facts: Facts) -> Finding:
     (found,) = [each for each in CHECKS if each.id == check]
     return found.run(facts)
@@ -250,6 +256,12 @@ TROUBLES: dict[str, tuple[str, Facts, Verdict, str]] = {
     ),
     "gateway weak": (
         "gateway_signal", claimed(is_missing=False, rssi_dbm=-95), Verdict.WARN, "weak"
+    ),
+    "gateway seldom answers": (
+        "gateway_signal",
+        replace(FACTS, book=Book(gateways=(GATEWAY,), looked_at=NOW, probes=PROBES)),
+        Verdict.WARN,
+        "not answered",
     ),
     "clock of another zone": (
         "clock",

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
+from ttlock_agent.cli.complete import complete_locks
 from ttlock_agent.cli.control import socket_option
 from ttlock_agent.cli.jobs import finish, json_option, run_job
 from ttlock_agent.errors import EX_OK, EX_REJECTED
@@ -21,7 +22,7 @@ _COUNTED = {"fail": "failed", "warn": "warned", "pass": "passed", "unknown": "no
 
 
 @click.command("diagnose")
-@click.argument("lock")
+@click.argument("lock", shell_complete=complete_locks)
 @click.option("--fix", is_flag=True, help="Repair what is harmless, and measure again.")
 @click.option("--dry-run", is_flag=True, help="Only say what --fix would do.")
 @click.option("--no-visit", is_flag=True, help="Do not connect: say what is known already.")

@@ -18,6 +18,7 @@ from ttlock_agent.diagnose.finding import (
 from ttlock_agent.watch.verdict import (
     TAKEN_OVER,
     GatewayView,
+    ProbeResult,
     judge,
     sentence,
 )
@@ -25,6 +26,7 @@ from ttlock_agent.watch.verdict import Evidence as GatewayEvidence
 from ttlock_agent.watch.verdict import Verdict as GatewayVerdict
 
 WEAK_DBM: Final = -85
+ENOUGH_PROBES: Final = 3
 STALE: Final = timedelta(hours=24)
 _NO_ACCESS: Final = (
     "Not measured: no access to the cloud is configured, and nobody reports its gateway."
@@ -105,23 +107,39 @@ _REMEDIES: Final = {
 
 
 def heard(facts: Facts) -> Finding:
-    """Say how strongly gateways hear the lock."""
+    """Say how strongly gateways hear the lock, and how often they got through to it."""
     if not facts.book.gateways:
         return unknown(_NO_ACCESS)
     known = [each for each in facts.book.gateways if each.rssi_dbm is not None]
     evidence = [
-        Evidence(f"{each.name} hears the lock at {each.rssi_dbm} dBm", Source.CLOUD,
-                 each.heard_lock_at or facts.book.looked_at)
+        Evidence(
+            f"{each.name} hears the lock at {each.rssi_dbm} dBm",
+            Source.CLOUD,
+            each.heard_lock_at or facts.book.looked_at,
+        )
         for each in known
-    ]  # fmt: skip
-    if not known:
+    ]
+    asked = [each for each in facts.book.probes if each.result is not ProbeResult.NO_ANSWER]
+    answered = sum(each.result is ProbeResult.OK for each in asked)
+    if asked:
+        evidence.append(
+            Evidence(
+                f"{answered} of the last {len(asked)} questions through a gateway were answered",
+                Source.CLOUD,
+                asked[-1].at,
+            )
+        )
+    if not evidence:
         return unknown("Not measured: nobody tells how strongly the gateway hears the lock.")
-    best = max(each.rssi_dbm or 0 for each in known)
-    if best >= WEAK_DBM:
+    is_weak = max((each.rssi_dbm or 0 for each in known), default=0) < WEAK_DBM
+    is_bad = len(asked) >= ENOUGH_PROBES and answered < len(asked) / 2
+    if not is_weak and not is_bad:
         return passed("A gateway hears the lock well.", *evidence)
     return Finding(
         verdict=Verdict.WARN,
-        sentence="The gateway hears the lock weakly.",
+        sentence="The gateway hears the lock weakly."
+        if is_weak
+        else "Most questions through the gateway are not answered.",
         evidence=evidence,
         remedy="Move the gateway closer to the lock, away from Wi-Fi routers.",
     )
