@@ -82,13 +82,24 @@ async def test_a_passcode_that_the_lock_lost_is_put_back(
     await scene.round()
     await scene.rig.visits(1)
     scene.rig.door.lock._body.change(passcodes=())
-    assert await post(scene, record(1, "482913"))
+    assert await post(scene, record(1, "482913", uploaded_at=scene.rig.clock.now()))
     *_, listing = await scene.jobs()
     assert listing.verb == "passcode.list"
     await scene.rig.done(*await scene.jobs())
     await scene.rig.visits(2)
     await scene.rig.done(*await scene.jobs())
     assert scene.rig.door.digits == ["482913"]
+
+
+async def test_what_failed_before_it_was_delivered_is_no_reason_to_look_again(
+    scene: Scene, callbacks: Callbacks
+) -> None:
+    """A gateway that was away hands on what happened days ago, and a cloud repeats it."""
+    scene.enter("482913")
+    await scene.rig.clock.advance(60)
+    await scene.round()
+    assert await post(scene, *[record(number, "482913", uploaded_at=NOW) for number in range(50)])
+    assert [job.verb for job in await scene.jobs()] == ["passcode.add"]
 
 
 async def test_what_nobody_lists_leads_to_nothing(scene: Scene, callbacks: Callbacks) -> None:

@@ -151,6 +151,12 @@ async def test_a_damaged_journal_is_set_aside_and_reported(tmp_path: Path, damag
         assert await journal.recent(5) == []
         assert (await journal.accept(request())).is_new
     async with await open_journal(tmp_path) as journal:
+        aside = journal.set_aside
+        assert aside == tmp_path / "journal-damaged-20261120T093000Z.db", "said until it is removed"
+        assert len(await journal.recent(5)) == 1
+    for each in tmp_path.glob("journal-damaged-*"):
+        each.unlink()
+    async with await open_journal(tmp_path) as journal:
         assert journal.set_aside is None
         assert len(await journal.recent(5)) == 1
 

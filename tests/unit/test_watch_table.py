@@ -264,7 +264,7 @@ def test_what_is_wanted_is_the_least() -> None:
         (refusal(10007), [21600] * 3),
         (refusal(30008), [21600] * 3),
         (refusal(80000), [300] * 3),
-        (QuotaExhausted("x", resets_at=NOW + timedelta(days=3)), [259200] * 2),
+        (QuotaExhausted("x", resets_at=NOW + timedelta(days=3)), [3600] * 2),
         (QuotaExhausted("x", resets_at=NOW - timedelta(days=3)), [60] * 2),
     ],
 )

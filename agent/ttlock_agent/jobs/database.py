@@ -29,6 +29,7 @@ LOCK_FILE_NAME: Final = "journal.lock"
 _BUSY_TIMEOUT_S = 5.0
 """Nobody else writes; this outlasts a person's look into the file with ``sqlite3``."""
 _SIDE_FILES = ("-wal", "-shm")
+_DAMAGED: Final = "journal-damaged-"
 
 T = TypeVar("T")
 
@@ -89,7 +90,7 @@ class Database:
         self._lock_fd: int | None = None
         self._connection: sqlite3.Connection | None = None
         self.set_aside: Path | None = None
-        """Where a damaged file was put when this one was opened."""
+        """Where a damaged file was put, now or at an earlier start, until somebody removes it."""
         self.trouble: JournalError | None = None
         """Why the last change was not kept; ``None`` if it was."""
 
@@ -161,6 +162,7 @@ class Database:
                 self._connection.close()
                 self._connection = self._connect()
                 self._prepare(self._connection)
+            self.set_aside = self._last_set_aside()
 
     def _take_lock(self) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
@@ -203,7 +205,7 @@ class Database:
         A log that stayed behind alone is recognised at the next start; a file that stayed behind
         without its log would pass for an older, sound state.
         """
-        stem = f"journal-damaged-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
+        stem = f"{_DAMAGED}{now.astimezone(UTC):%Y%m%dT%H%M%SZ}"
         target = self._directory / f"{stem}.db"
         number = 1
         while target.exists() or Path(f"{target}-wal").exists():
@@ -218,7 +220,10 @@ class Database:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        self.set_aside = target
+
+    def _last_set_aside(self) -> Path | None:
+        names = {each.name.partition(".db")[0] for each in self._directory.glob(f"{_DAMAGED}*")}
+        return self._directory / f"{max(names)}.db" if names else None
 
     def _beside(self, suffix: str) -> Path:
         return self._path.with_name(FILE_NAME + suffix)

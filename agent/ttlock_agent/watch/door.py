@@ -44,7 +44,7 @@ class Door:
                 continue
             if record.lock_record_type == WRONG_PASSCODE:
                 at_the_door.add(claim.name)
-                if _is_proved(wishes.get(claim.digits)):
+                if _is_proved_before(record, wishes.get(claim.digits)):
                     # The lock has lost it: a reading notices, and puts it back.
                     await self._takeover.read_list(lock, f"{lock}-{record.record_id}")
             elif record.lock_record_type == OUT_OF_WINDOW:
@@ -72,5 +72,8 @@ def _is_valid(claim: Claim, now: datetime) -> bool:
     return not claim.is_over(now) and (claim.valid_from is None or claim.valid_from <= now)
 
 
-def _is_proved(wish: WantedPasscode | None) -> bool:
-    return wish is not None and wish.is_wanted and wish.proved_at is not None
+def _is_proved_before(record: LockRecord, wish: WantedPasscode | None) -> bool:
+    """Whether the passcode was in the lock when it was refused there, as far as anybody knows."""
+    if wish is None or not wish.is_wanted or wish.proved_at is None:
+        return False
+    return record.received_at is None or record.received_at >= wish.proved_at
