@@ -18,7 +18,7 @@ from ttlock_agent import __version__
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
-PARTS = ("agent", "config", "deploy", "README.md", "CHANGELOG.md", "LICENSE")
+PARTS = ("agent", "config", "deploy", "hw-tests", "README.md", "CHANGELOG.md", "LICENSE")
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
