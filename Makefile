@@ -86,9 +86,9 @@ storm: .venv/.test
 	$(BIN)/python -m tests.storm disk
 	$(BIN)/python -m tests.storm random --seed $(or $(SEED),0) --count $(or $(COUNT),1000)
 
-## make crash-restore   the agent killed at every step of backup, reset, enrolment and restore
+## make crash-restore   the agent killed at every step of backup, restore and other changes
 crash-restore: .venv/.test
-	TTLOCK_CRASH_POINTS=all $(BIN)/python -m pytest -q -s tests/integration/test_backup_crash.py
+	TTLOCK_CRASH_POINTS=all $(BIN)/python -m pytest -q -s tests/integration/test_backup_crash.py tests/integration/test_errand_crash.py
 
 ## make storm-nightly   ten times as many hours, other ones each night, and five real minutes
 storm-nightly: .venv/.test

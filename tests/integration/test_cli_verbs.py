@@ -184,7 +184,7 @@ def test_a_finger_is_counted_scan_by_scan(site: Site, shell: Shell) -> None:
 def test_settings_and_passage_mode(site: Site, shell: Shell) -> None:
     assert shell.json("setting", "set", LOCK, "auto_lock_s", "42")["value"] == 42
     assert shell.json("setting", "set", LOCK, "tamper_alert", "off")["value"] is False
-    assert re.search(r"auto lock s +42", shell.run("setting", "read", LOCK).out)
+    assert re.search(r"auto_lock_s +42", shell.run("setting", "read", LOCK).out)
     wrong = shell.run("setting", "set", LOCK, "volume", "9", "--json")
     assert (wrong.exit_code, wrong.body["error"]["code"]) == (EX_REJECTED, "invalid")
     windows = ("mon-fri 08:00-18:00", "1st of 5")

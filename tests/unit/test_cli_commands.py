@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -171,10 +172,13 @@ def test_answers_are_readable() -> None:
         "  9f3a1c20  018      -",
         "  00        -        T",
         "settings:",
-        "  sound on     yes",
-        "  auto lock s  5",
+        "  is_sound_on  yes",
+        "  auto_lock_s  5",
     ]
     assert readable({"status": "done", "result": "done"}) == "done"
+    noon = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    shown = readable({"as_of": noon.isoformat(), "clock_error_s": -0.888982})
+    assert shown == f"as of          {noon.astimezone():%Y-%m-%d %H:%M:%S}\nclock error s  -0.9"
     assert table([{"a": None}]) == ["", ""]
 
 

@@ -1,11 +1,16 @@
-"""Answers of the agent for people: one line for a value, a table for a list."""
+"""Answers of the agent for people: one line for a value, a table for a list, local times."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 _ABOUT_THE_REQUEST: Final = frozenset({"id", "job", "status", "result", "error", "confirm"})
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?[+-]\d\d:\d\d")
+_AS_THEY_ARE: Final = frozenset({"settings"})
+"""What holds names that a command takes."""
 _HEADLINES: Final = {
     "proved": "proved: the lock was read afterwards",
     "outcome_unknown": "nobody knows whether it was done",
@@ -39,22 +44,28 @@ def table(rows: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _lines(told: dict[str, Any], indent: str = "") -> list[str]:
+def _lines(told: dict[str, Any]) -> list[str]:
     width = max((len(_words(name)) for name in told), default=0)
     lines = []
     for name, value in told.items():
+        words = _words(name)
         if isinstance(value, dict) and value:
-            lines.append(f"{indent}{_words(name)}:")
-            lines += _lines(value, f"{indent}  ")
+            below = _as_they_are(value) if name in _AS_THEY_ARE else _lines(value)
         elif isinstance(value, list) and value and isinstance(value[0], dict):
-            lines.append(f"{indent}{_words(name)}:")
-            lines += [f"{indent}  {line}" for line in table(value)]
+            below = table(value)
         else:
-            lines.append(f"{indent}{_words(name).ljust(width)}  {_value(value)}")
+            lines.append(f"{words.ljust(width)}  {_value(value)}")
+            continue
+        lines += [f"{words}:", *(f"  {line}" for line in below)]
     return lines
 
 
-def _value(value: object) -> str:
+def _as_they_are(told: dict[str, Any]) -> list[str]:
+    width = max(map(len, told))
+    return [f"{name.ljust(width)}  {_value(value)}" for name, value in told.items()]
+
+
+def _value(value: object) -> str:  # noqa: PLR0911 - one return per kind
     match value:
         case None | "":
             return "-"
@@ -62,6 +73,10 @@ def _value(value: object) -> str:
             return "yes" if value else "no"
         case dict():
             return ", ".join(f"{_words(name)} {_value(each)}" for name, each in value.items())
+        case float():
+            return f"{value:.1f}"
+        case str() if _INSTANT.fullmatch(value):
+            return f"{datetime.fromisoformat(value).astimezone():%Y-%m-%d %H:%M:%S}"
         case list():
             return ", ".join(map(_value, value)) or "none"
         case _:

@@ -18,7 +18,7 @@ import click
 from ttlock_agent.cli.control import socket_option
 from ttlock_agent.cli.fields import Taken, parameters_of, put
 from ttlock_agent.cli.jobs import finish, json_option, run_job
-from ttlock_agent.cli.render import described, readable
+from ttlock_agent.cli.render import described, readable, table
 from ttlock_agent.cli.windows import HELP as WINDOWS_HELP
 from ttlock_agent.errors import EX_OK, EX_REJECTED
 from ttlock_agent.requests import BENCH_VERBS, VERBS, ClearRequest, LockRequest, Request
@@ -41,6 +41,7 @@ _GROUPS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 _BY_HAND: Final = BENCH_VERBS | BACKUP_VERBS.keys()
+_OF_A_JOB: Final = ("job", "verb", "lock", "source", "state", "created_at", "deadline_at")
 _OF_EVERY_REQUEST: Final = frozenset({"id", "deadline_at", "priority", "confirm"})
 REHEARSALS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -170,4 +171,7 @@ def _tell_of_jobs(verb: str, body: dict[str, Any], *, as_json: bool) -> None:
 def _job_lines(body: dict[str, Any]) -> str:
     if "jobs" not in body:
         return described(body)
-    return readable(body) if body["jobs"] else "no job yet"
+    rows = [{name: job.get(name) for name in _OF_A_JOB} for job in body["jobs"]]
+    for row, job in zip(rows, body["jobs"], strict=True):
+        row["waits_for"] = job.get("waiting", {}).get("reason")
+    return "\n".join(table(rows)) if rows else "no job yet"
