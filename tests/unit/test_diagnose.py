@@ -164,11 +164,16 @@ async def test_a_job_that_pauses_after_a_failure_is_done_at_once(tmp_path: Path)
         assert verdicts(body)["passcodes_held"] == "pass"
 
 
-async def test_expired_passcodes_are_removed_and_strangers_are_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_retired", [False, True], ids=["just over", "digits forgotten"])
+async def test_expired_passcodes_are_removed_and_strangers_are_not(
+    tmp_path: Path, is_retired: bool
+) -> None:
     async with surgery(tmp_path, passcodes=("4711",)) as here:
         until = minute(here.rig.clock.now(), hours=1)
         await here.rig.done(await here.rig.add("482913", valid_until=until))
         await here.rig.clock.advance(2 * 3600)
+        if is_retired:
+            assert await here.rig.journal.retire_over() == 1
         first = await here.run()
         assert verdicts(first)["expired"] == verdicts(first)["strangers"] == "warn"
         body = await here.run(fix=True)

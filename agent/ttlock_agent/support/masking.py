@@ -110,8 +110,8 @@ class Masker:
             case str():
                 return self._redactor.mask(value)
             case Mapping():
-                return {self._redactor.mask(str(key)): self.mask(each) for key, each in
-                        value.items()}  # fmt: skip
+                # Names of fields are ours, and ids of locks no secret.
+                return {key: self.mask(each) for key, each in value.items()}
             case list() | tuple():
                 return [self.mask(each) for each in value]
             case int() | float() if not isinstance(value, bool):
