@@ -29,6 +29,8 @@ from ttlock_agent.errors import (
 from ttlock_protocol.messages.cards import card_to_decimal
 from ttlock_protocol.messages.operate import BoltState
 
+pytestmark = pytest.mark.timeout(240)
+
 ROOT = Path(__file__).parents[2]
 SOURCES = (ROOT / "agent", ROOT / "protocol")
 CARD = bytes.fromhex("0a0b0c0d")
@@ -71,7 +73,7 @@ class Shell:
 
     def run(self, *arguments: str, typed: str = "", **options: Any) -> Said:
         process = self.start(*arguments, **options)
-        out, err = process.communicate(typed, timeout=60)
+        out, err = process.communicate(typed, timeout=120)
         assert "Traceback" not in err, err
         return Said(process.returncode, out, err)
 
