@@ -525,3 +525,11 @@ def test_the_adapter_of_other_locks_is_their_own_matter() -> None:
     assert finding("adapter", status(adapters=both)).verdict is Verdict.PASS
     facts = replace(status(adapters=both), adapter="hci1")
     assert finding("adapter", facts).verdict is Verdict.FAIL
+
+
+def test_a_check_that_fails_itself_spoils_no_other() -> None:
+    odd = replace(FACTS, status=STATUS | {"mqtt": {"unexpected": 1}})
+    found = {check.id: said for check, said in examine(odd, CHECKS).rows}
+    assert found["broker"].verdict is Verdict.UNKNOWN
+    assert "the check itself failed" in found["broker"].sentence
+    assert found["passcodes_held"].verdict is Verdict.PASS

@@ -8,7 +8,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+import structlog
+
 from ttlock_agent.diagnose.facts import Facts
+from ttlock_agent.logs import where
+
+log = structlog.get_logger()
 
 
 class Verdict(StrEnum):
@@ -109,8 +114,19 @@ class Report:
 
 
 def examine(facts: Facts, checks: Iterable[Check]) -> Report:
-    """Run every check on the same facts."""
-    return Report(facts, [(check, check.run(facts)) for check in checks])
+    """Run every check on the same facts; one that fails itself says so, and spoils no other."""
+    return Report(facts, [(check, _run(check, facts)) for check in checks])
+
+
+def _run(check: Check, facts: Facts) -> Finding:
+    try:
+        return check.run(facts)
+    except Exception as error:  # noqa: BLE001 - who needs a diagnosis needs all that can be had
+        log.error("check_defect", check=check.id, **where(error))  # noqa: TRY400
+        return unknown(
+            "Not measured: the check itself failed.",
+            remedy="Please report it: ttlock-agent support-bundle",
+        )
 
 
 LIKELIHOOD: Final = {Verdict.FAIL: "likely", Verdict.WARN: "possible"}
