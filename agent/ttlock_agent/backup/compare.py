@@ -21,6 +21,7 @@ from ttlock_agent.backup.content import (
     SavedPassage,
     SavedPasscode,
 )
+from ttlock_agent.lock.settings import SETTINGS
 from ttlock_protocol.features import Feature
 from ttlock_protocol.localtime import from_window
 from ttlock_protocol.messages.passcodes import PasscodeType
@@ -102,12 +103,7 @@ def told_since(saved: Content, held: Content) -> list[str]:
 
 
 SWITCH_FEATURES: Final = {
-    Switch.TAMPER_ALERT: Feature.TAMPER_ALERT,
-    Switch.RESET_BUTTON: Feature.RESET_BUTTON,
-    Switch.PRIVACY_LOCK: Feature.PRIVACY_LOCK,
-    Switch.UNLOCK_DIRECTION_LEFT: Feature.UNLOCK_DIRECTION,
-    Switch.PASSAGE_AUTO_UNLOCK: Feature.PASSAGE_AUTO_UNLOCK,
-    Switch.WIFI_POWER_SAVING: Feature.WIFI,
+    Switch[name.upper()]: row.feature for name, row in SETTINGS.items() if row.is_switch
 }
 
 

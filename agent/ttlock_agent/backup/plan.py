@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from ttlock_agent.backup import read
 from ttlock_agent.backup.compare import (
-    SWITCH_FEATURES,
     Finding,
     Setting,
     Standing,
@@ -28,6 +27,7 @@ from ttlock_agent.backup.content import (
     SavedPassage,
     SavedPasscode,
 )
+from ttlock_agent.lock.settings import SETTINGS
 from ttlock_protocol.errors import LocalProtocolError
 from ttlock_protocol.features import Feature
 from ttlock_protocol.localtime import from_window
@@ -42,15 +42,6 @@ from ttlock_protocol.messages.passcodes import (
     DeletePasscode,
     PasscodeType,
     RecoverPasscode,
-)
-from ttlock_protocol.messages.settings import (
-    SetAutoLock,
-    SetLockingOnClose,
-    SetPasscodeDisplay,
-    SetRemoteUnlock,
-    SetSound,
-    SetSwitch,
-    SetVolume,
 )
 from ttlock_protocol.quirks import Quirks
 
@@ -242,16 +233,13 @@ class _Planner:
         )
 
     def _setting(self, setting: Setting) -> Request[Any]:
-        if setting.switch is not None:
-            self._need(SWITCH_FEATURES[setting.switch], setting.name.replace("_", " "))
-            if not self._quirks.switches_are_verified:
-                raise _Impossible(UNVERIFIED_SWITCHES)
-            return SetSwitch(switch=setting.switch, is_on=setting.value)
-        feature, words, request = _SETTERS[setting.name]
-        self._need(feature, words)
+        row = SETTINGS[setting.name]
+        self._need(row.feature, row.words)
+        if row.is_switch and not self._quirks.switches_are_verified:
+            raise _Impossible(UNVERIFIED_SWITCHES)
         if setting.name == "auto_lock_s":
             self._check_delay(setting.value)
-        return request(setting.value)
+        return row.put(setting.value)
 
     def _check_delay(self, delay_s: int) -> None:
         if delay_s == 0:
@@ -294,25 +282,3 @@ def _recover(code: SavedPasscode) -> RecoverPasscode:
         valid_until=(code.valid_until or PERMANENT_UNTIL) if has_end else None,
         cycle_number=code.cycle_number,
     )
-
-
-_SETTERS: Final[dict[str, tuple[Feature, str, Callable[[Any], Request[Any]]]]] = {
-    "auto_lock_s": (Feature.AUTO_LOCK, "auto-lock", lambda value: SetAutoLock(delay_s=value)),
-    "is_locking_on_close": (
-        Feature.AUTO_LOCK,
-        "auto-lock",
-        lambda value: SetLockingOnClose(is_locking_on_close=value),
-    ),
-    "is_sound_on": (Feature.SOUND, "sound", lambda value: SetSound(is_on=value)),
-    "volume": (Feature.VOLUME, "volume", lambda value: SetVolume(volume=value)),
-    "is_passcode_shown": (
-        Feature.PASSCODE_DISPLAY,
-        "display of passcodes",
-        lambda value: SetPasscodeDisplay(is_shown=value),
-    ),
-    "is_remote_unlock_allowed": (
-        Feature.REMOTE_UNLOCK_SWITCH,
-        "remote-unlock switch",
-        lambda value: SetRemoteUnlock(is_allowed=value),
-    ),
-}
