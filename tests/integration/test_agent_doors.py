@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent_site import LOCK, TOPICS, Caller, Heard, Site, house_lock, running_site
+from agent_site import LOCK, TOPICS, Caller, Heard, Site, house_lock, running_site, wait_until
 from ttlock_agent.control.messages import Progress
 from ttlock_protocol.messages.operate import BoltState
 
@@ -218,6 +218,8 @@ def test_an_answer_goes_where_a_version_5_caller_wants_it(site: Site, caller: Ca
 
 
 def test_nobody_opens_the_door_over_mqtt(site: Site, caller: Caller) -> None:
+    # Whoever came in before: the lock locks itself behind them.
+    wait_until(lambda: site.memory().bolt.state == BoltState.LOCKED, "the bolt")
     soon = datetime.now(UTC) + timedelta(seconds=30)
     caller.ask("lock.unlock", "o-1", deadline_at=soon)
     refused = caller.answer("lock.unlock", "o-1")
