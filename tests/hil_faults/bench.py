@@ -36,7 +36,7 @@ from ttlock_protocol.messages.fingerprints import FingerprintRecord
 from ttlock_protocol.virtual import Fault, FaultPlan, Faults, Memory, new_lock
 from virtual_helpers import KEYS, MAC
 
-from .locks import BROKEN, SPECIAL_FEATURES, Broken
+from .locks import BROKEN, QUIRKY, SPECIAL_FEATURES, Broken
 
 LOCK = "front-door"
 SOCKET = "lock.sock"
@@ -192,6 +192,17 @@ def find_all(broken: Sequence[Broken], jobs: int) -> dict[str, Outcome]:
 def _number(number: int) -> Outcome:
     """Find a fault by its number: functions that break locks cannot be sent to a process."""
     return find(BROKEN[number])
+
+
+def learn_all(jobs: int) -> dict[str, Outcome]:
+    """Run the whole suite, all but the wipe, on each stubborn lock."""
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        found = pool.map(_learn, range(len(QUIRKY)), 1)
+    return {each.name: outcome for each, outcome in zip(QUIRKY, found, strict=True)}
+
+
+def _learn(number: int) -> Outcome:
+    return examine(replace(lock_to_test(), habits=QUIRKY[number].habits), choose())
 
 
 def table(outcomes: dict[str, Outcome], broken: Sequence[Broken]) -> list[str]:

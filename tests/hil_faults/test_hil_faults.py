@@ -21,10 +21,9 @@ from ttlock_protocol.message import requests
 from ttlock_protocol.quirks import Quirks
 from ttlock_protocol.virtual.memory import Habits
 
-from .bench import JOBS, SLOW, examine, find_all, lock_to_test, table
+from .bench import JOBS, SLOW, Outcome, examine, find_all, learn_all, lock_to_test, table
 from .locks import BROKEN, EXEMPT, QUIRKY, VERIFIED, Quirky
 
-QUICK = tuple(each for each in choose() if each.name not in SLOW)
 WIPE = choose(only=("wipe.backup", "wipe.reset", "wipe.enrol", "wipe.restore"), is_destructive=True)
 
 
@@ -35,7 +34,7 @@ def test_every_command_class_has_its_fault_or_a_reason() -> None:
     assert not broken & set(EXEMPT)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_every_fault_turns_its_named_check_red(capsys: pytest.CaptureFixture[str]) -> None:
     outcomes = find_all(BROKEN, JOBS)
     lines = table(outcomes, BROKEN)
@@ -49,9 +48,17 @@ def test_every_fault_turns_its_named_check_red(capsys: pytest.CaptureFixture[str
     assert escaped == {}
 
 
+@pytest.fixture(scope="module")
+def stubborn() -> dict[str, Outcome]:
+    return learn_all(JOBS)
+
+
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("quirky", QUIRKY, ids=lambda each: each.name)
-def test_a_stubborn_lock_is_green_and_its_quirk_is_found(quirky: Quirky) -> None:
-    outcome = examine(replace(lock_to_test(), habits=quirky.habits), QUICK)
+def test_a_stubborn_lock_is_green_and_its_quirk_is_found(
+    stubborn: dict[str, Outcome], quirky: Quirky
+) -> None:
+    outcome = stubborn[quirky.name]
     assert {name: outcome.reasons[name] for name in outcome.red} == {}
     assert outcome.quirks == quirky.quirks | VERIFIED
 
@@ -65,7 +72,7 @@ def test_the_quirks_that_were_found_are_all_that_it_needs(quirky: Quirky) -> Non
     assert outcome.quirks.items() <= quirky.quirks.items(), "nothing more is left to be learnt"
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(420)
 def test_a_white_label_lock_is_enrolled_with_its_vendors_token() -> None:
     other = replace(lock_to_test(is_special=False), habits=Habits(client_token=b"OTHER"))
     refused = examine(other, WIPE)

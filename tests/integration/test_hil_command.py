@@ -19,6 +19,8 @@ from ttlock_agent.hil.model import RESERVED_PREFIX
 from ttlock_protocol.virtual import Fault, FaultAction, FaultPlan, FaultPoint, Memory
 from ttlock_protocol.virtual.memory import Habits
 
+pytestmark = pytest.mark.timeout(420)  # a busy machine is no failure
+
 SLOWLY = FaultPlan(faults=(Fault(action=FaultAction.DELAY, at=FaultPoint.ANSWER, delay_s=0.08),))
 """Time enough to kill somebody in the middle."""
 TEST_PASSCODE = re.compile(rb"(?<![0-9])" + RESERVED_PREFIX.encode() + rb"[0-9]{7}(?![0-9])")
@@ -30,7 +32,7 @@ def command(*arguments: object) -> list[str]:
 
 def hil(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=170, check=False, cwd=cwd
+        command(*arguments), capture_output=True, text=True, timeout=400, check=False, cwd=cwd
     )
 
 
@@ -71,7 +73,6 @@ def kill_once(
     return directory
 
 
-@pytest.mark.timeout(180)
 def test_the_whole_suite_is_green_and_tells_no_secret(tmp_path: Path) -> None:
     directory = tmp_path / "run"
     done = hil(
@@ -94,7 +95,6 @@ def test_the_whole_suite_is_green_and_tells_no_secret(tmp_path: Path) -> None:
     assert not TEST_PASSCODE.search(done.stdout.encode())
 
 
-@pytest.mark.timeout(120)
 def test_an_aborted_run_is_cleaned_up_with_one_command() -> None:
     stubborn = replace(house_lock(), habits=Habits(needs_greeting=True))
     with empty_site(lock=stubborn) as site:
@@ -113,7 +113,6 @@ def _check_clean_up(site: Site) -> None:
     assert "the lock is as it was" in done.stdout
 
 
-@pytest.mark.timeout(120)
 def test_a_killed_run_goes_on_where_it_was(site: Site) -> None:
     run = kill_once(site, ours, "--only", "passcodes", "--only", "sound.set")
     done = hil("run", "--resume", run, "--unattended")
@@ -125,7 +124,6 @@ def test_a_killed_run_goes_on_where_it_was(site: Site) -> None:
     assert began == 0, "what was not asked for is not run on resuming either"
 
 
-@pytest.mark.timeout(180)
 def test_killed_between_reset_and_enrolment_the_lock_gets_everything_back(site: Site) -> None:
     site.lock(lambda lock: lock.type_code("1123334"))
     before = site.memory()
@@ -180,7 +178,7 @@ def test_a_run_that_was_told_to_stop_puts_back_and_says_how_to_go_on(site: Site)
     )  # fmt: skip
     wait_until(lambda: ours(site.memory()), "a test passcode")
     process.terminate()
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=200)
     assert process.returncode == EX_TRY_LATER
     assert f"hil run --resume {directory}" in out
     assert ours(site.memory()) == []

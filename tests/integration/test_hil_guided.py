@@ -78,7 +78,7 @@ def site() -> Iterator[Site]:
         yield made
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(420)
 async def test_a_person_is_led_through_the_whole_suite(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

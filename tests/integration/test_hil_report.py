@@ -128,7 +128,7 @@ def check_quiet(seen: Seen, page: Path) -> None:
 
 
 @needs_browser
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_good_run_is_six_quiet_pages_and_looks_like_this(tmp_path: Path) -> None:
     page, *_ = write_report(field_run(tmp_path))
     seen = await look_at(page)
@@ -143,7 +143,7 @@ async def test_a_good_run_is_six_quiet_pages_and_looks_like_this(tmp_path: Path)
 
 
 @needs_browser
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_what_a_lock_says_is_text_and_nothing_else(tmp_path: Path) -> None:
     page, *_ = write_report(field_run(tmp_path, name=NASTY, failing="passcode.add"))
     seen = await look_at(page)

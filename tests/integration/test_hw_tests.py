@@ -13,11 +13,11 @@ HW_TESTS = Path(__file__).parents[2] / "hw-tests"
 def run(*options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HW_TESTS)]
     return subprocess.run(
-        [*command, *options], capture_output=True, text=True, timeout=150, check=False
+        [*command, *options], capture_output=True, text=True, timeout=400, check=False
     )
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(420)
 def test_the_thin_files_cover_the_whole_suite(tmp_path: Path) -> None:
     # What waits and kills is played by test_hil_command.py.
     options = ("--deselect", "hw-tests/test_endurance.py")
