@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from agent_rig import ADDRESS, LOCK, Door, Rig, minute, rig_at
-from ttlock_agent.errors import AdapterProblem, AdapterUnavailable
+from ttlock_agent.errors import AdapterProblem, AdapterUnavailable, OutcomeUnknown
 from ttlock_agent.jobs.door import LISTEN_AGAIN_S, DoorWatch, Sign, is_sign
-from ttlock_agent.jobs.model import GUEST_PRIORITY, JobState, WaitReason
+from ttlock_agent.jobs.model import GUEST_PRIORITY, JobFailure, JobState, Move, WaitReason
 from ttlock_agent.link import Sighting
 from ttlock_agent.lock.visit import Budget
 from ttlock_protocol.advertisement import Advertisement, build
@@ -98,6 +98,21 @@ async def test_nobody_comes_while_all_is_proved(rig: Rig) -> None:
     assert rig.door.opens("482913")
     await quiet(rig, 600)
     assert rig.door.connections == 1
+
+
+async def test_nobody_comes_for_what_was_given_up(rig: Rig) -> None:
+    rig.door.is_in_range = False
+    job = await rig.add("482913")
+    await rig.until(job, lambda job: job.attempts == 1)
+    await rig.journal.move(job.id, Move(to=JobState.WORKING, is_sent=True))
+    unknown = JobFailure.of(OutcomeUnknown("The deadline passed."))
+    await rig.journal.move(job.id, Move(to=JobState.OUTCOME_UNKNOWN, error=unknown))
+    await quiet(rig, 60)  # for the radio may have taken it up again in between
+    rig.door.is_in_range = True
+    for _ in range(3):
+        rig.door.opens("482913")
+        await quiet(rig, 60)
+    assert rig.door.connections == 0
 
 
 async def test_nobody_comes_because_time_passes(rig: Rig) -> None:

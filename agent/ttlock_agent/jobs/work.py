@@ -84,7 +84,9 @@ class Work:
         if await self.budgets.is_used_up(profile):
             return False
         wanted = await self._journal.wanted(profile.id)
-        is_unproved = any(wish.is_wanted and wish.proved_at is None for wish in wanted)
+        open_jobs = {job.id for job in await self._journal.open_jobs(profile.id)}
+        # What was given up without a proof is not taken up again by looking.
+        is_unproved = any(wish.is_wanted and wish.job_id in open_jobs for wish in wanted)
         return is_unproved or await self.reproof.is_due(profile)
 
     def begin(self, visit: Visit, profile: LockProfile, *, is_at_door: bool) -> LockWork:
