@@ -46,7 +46,7 @@ def test_a_demo_that_is_told_to_stop_takes_its_processes_along(
             if json.loads(line)["event"] == "agent_started":
                 break
         demo.send_signal(number)
-        demo.communicate(timeout=30)
+        demo.communicate(timeout=120)
     assert demo.returncode == EX_REJECTED
     config = yaml.safe_load((tmp_path / "a" / "agent.yaml").read_text())
     with pytest.raises(ConnectionRefusedError):
