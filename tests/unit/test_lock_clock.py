@@ -126,6 +126,19 @@ async def test_patience_counts_from_when_the_time_is_known(tmp_path: Path) -> No
         assert sorted(rig.door.digits) == ["482913", "660011"]
 
 
+async def test_who_stands_at_the_door_is_given_no_more_time(tmp_path: Path) -> None:
+    time_sync = Switch(False)
+    async with rig_at(tmp_path, time_sync=time_sync) as rig:
+        rig.door.is_in_range = False
+        unlock = await rig.ask("lock.unlock", source="control")
+        await rig.until(unlock, lambda job: job.state is JobState.WAITING)
+        await rig.clock.advance(20)
+        time_sync.told = True
+        await rig.ask("lock.state")  # wakes whoever looks at deadlines
+        await rig.clock.advance(11)
+        assert (await rig.until(unlock, lambda job: job.is_final)).state is JobState.EXPIRED
+
+
 async def test_deleting_and_reading_need_no_time(tmp_path: Path) -> None:
     door = Door(ManualClock(), passcodes=["482913"])
     async with rig_at(tmp_path, door, time_sync=Switch(False)) as rig:
