@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from agent_rig import LOCK, Door
-from backup_rig import CARDS, OPENERS, BenchRig, bench_at, furnished_door
+from backup_rig import CARDS, FINGERS, OPENERS, BenchRig, bench_at, furnished_door
 from ttlock_agent.backup.cloud import CloudList
 from ttlock_agent.clock import SystemClock
 from ttlock_agent.cloud.client import CloudClient, open_cloud
@@ -19,7 +19,12 @@ from ttlock_agent.cloud.quota import QuotaBudget
 from ttlock_agent.cloud.token import CloudAccount
 from ttlock_agent.fakes.cloud import FakeCloud
 from ttlock_agent.fakes.cloud_state import Fault as CloudFault
-from ttlock_agent.fakes.cloud_state import FaultKind, ListedCard, example_world
+from ttlock_agent.fakes.cloud_state import (
+    FaultKind,
+    ListedCard,
+    ListedFinger,
+    example_world,
+)
 from ttlock_agent.jobs.model import Job, JobState
 from ttlock_protocol.features import Feature
 from ttlock_protocol.messages.cards import card_to_decimal
@@ -247,3 +252,19 @@ async def test_a_cloud_that_fails_does_not_undo_the_backup(rig: BenchRig, fake: 
     assert made.result is not None
     unread = {each["item"]: each["reason"] for each in made.result["not_in_backup"]}
     assert "No lock tells" in unread["weekly_hours"]
+
+
+async def test_whose_fingers_are_lost_is_said_by_name(rig: BenchRig, fake: FakeCloud) -> None:
+    ids = [str(int.from_bytes(finger, "big")) for finger in FINGERS]
+    fake.world.locks[0].fingers = [
+        ListedFinger(number=ids[0], name="Anna" + "x" * 100),
+        ListedFinger(number="1", name="somebody else"),
+    ]
+    names = {ids[0]: ("Anna" + "x" * 100)[:64]}
+    backup = await rig.backup()
+    rehearsal = await rig.do("lock.reset", backup=backup, dry_run=True)
+    rig.door.lock._body.memory = Door(rig.clock).lock.memory
+    restored = await rig.do("lock.restore", backup=backup)
+    for job in (rehearsal, restored):
+        assert job.result is not None
+        assert job.result["fingerprints"] == {"count": 2, "ids": ids, "names": names}

@@ -219,6 +219,9 @@ class _Cloud:
             ),
         }
 
+    async def finger_names(self, _lock: str, _address: str | None) -> dict[str, str]:
+        return {}
+
     async def register(self, _lock: str, content: Content, _address: str | None) -> dict[str, Any]:
         return {"registered": len(content.passcodes)}
 

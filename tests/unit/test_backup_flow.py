@@ -296,6 +296,8 @@ async def test_a_reset_says_beforehand_what_cannot_come_back(rig: BenchRig) -> N
     assert rehearsal.result["fingerprints"]["count"] == 2
     told = {entry["item"] for entry in rehearsal.result["not_in_backup"]}
     assert told == {"weekly_hours", "unused_cloud_passcodes"}
+    (warning,) = rehearsal.result["changed"]
+    assert "1 one-time passcodes may have been used" in warning
     assert rig.door.count(Reset) == 0
     assert rig.door.digits == [each.passcode for each in furnished_door().lock.memory.passcodes]
 

@@ -87,6 +87,12 @@ class CloudList:
                 found[card_from_decimal(card.number)] = tuple(map(_hours, card.hours))
         return found
 
+    async def finger_names(self, lock: str, address: str | None) -> dict[str, str]:
+        """Return the names in the cloud's list of fingerprints, by their numbers."""
+        cloud_id, _ = self._locks[lock]
+        _, fingers = await self._of_lock(cloud_id, address, self._cloud.fingers)
+        return {each.number: each.name for each in fingers if each.name}
+
     async def _of_lock(
         self, cloud_id: int, address: str | None, ask: Callable[[int], Awaitable[T]]
     ) -> tuple[int, T]:

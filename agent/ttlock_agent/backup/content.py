@@ -24,7 +24,8 @@ MAX_ITEMS: Final = 4096
 """Of one kind: as many as a list of a lock may have before it counts as endless."""
 Digits = Annotated[str, Meta(max_length=255)]
 """As long as a record of a lock can make them: what is nonsense is kept, too."""
-Text = Annotated[str, Meta(max_length=64)]
+MAX_TEXT: Final = 64
+Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 
 
 def last_digits(address: str) -> str:
@@ -115,6 +116,8 @@ class SavedFingerprint(Hidden, frozen=True, kw_only=True, forbid_unknown_fields=
     id: Annotated[bytes, Meta(min_length=6, max_length=6)]
     valid_from: LocalTime
     valid_until: LocalTime
+    name: Text | None = None
+    """From the vendor's cloud: whose finger it is, if the owner wrote that down."""
 
     @classmethod
     def of(cls, record: FingerprintRecord) -> Self:

@@ -166,7 +166,7 @@ def describe(opened: Opened) -> dict[str, Any]:
         "taken_at": opened.content.taken_at.isoformat(timespec="seconds"),
         "model": opened.content.lock.model,
         "firmware": opened.content.lock.firmware,
-        "fingerprint_ids": words.fingerprints(opened.content.fingerprints)["ids"],
+        "fingerprints": words.fingerprints(opened.content.fingerprints),
         "not_in_backup": words.not_read(opened.content),
     }
 

@@ -135,6 +135,7 @@ class Wipe:
                 if each.finding.item != read.FINGERPRINTS
             ],
             "not_in_backup": words.not_read(saved),
+            "changed": words.may_open_again(saved.passcodes),
             "afterwards": AFTERWARDS,
         }
 

@@ -25,7 +25,6 @@ from ttlock_agent.lock.refusals import refused
 from ttlock_agent.lock.visit import LockProfile, Visit
 from ttlock_protocol.errors import CommandRefused, Refusal
 from ttlock_protocol.localtime import to_lock
-from ttlock_protocol.messages.passcodes import PasscodeType
 
 MAX_TRIES: Final = 2
 """Of one request about one item: a lock that says yes twice and does not show it never will."""
@@ -306,18 +305,11 @@ class Restore:
                 f"{len(lost_origin)} passcodes that were changed at the keypad forgot what they"
                 " were before."
             )
-        again = [
+        changes += words.may_open_again(
             code
             for number, code in enumerate(saved.passcodes, start=1)
-            if code.kind == PasscodeType.ONE_TIME
-            and code.is_used is None
-            and (read.PASSCODES, number) in self._was_missing
-        ]
-        if again:
-            changes.append(
-                f"{len(again)} one-time passcodes may have been used before the backup: the log did"
-                " not reach back far enough, and they open once more now."
-            )
+            if (read.PASSCODES, number) in self._was_missing
+        )
         return changes
 
     @staticmethod

@@ -113,7 +113,7 @@ class Tasks:
         await steps.begin()
         async with self._airtime, self._connected(profile) as visit:
             content = await read_lock(visit, profile, self._clock, steps.tell)
-        content = await self._vendor.with_hours(profile, content)
+        content = await self._vendor.complete(profile, content)
         if params.has_keys:
             keys = msgspec.json.decode(encode_keys(profile.keys), type=StoredKeys)
             content = msgspec.structs.replace(content, keys=keys)

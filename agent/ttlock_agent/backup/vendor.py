@@ -1,8 +1,8 @@
 """What the vendor's cloud knows of a lock that the lock does not tell, and what it is told.
 
-It knows the weekly hours of the cards that the owner's app wrote. It is told of the passcodes that
-a restore put back: by default where the app has the lock; not where the agent alone has its keys,
-for then the cloud's entry of that lock is dead.
+It knows the weekly hours of the cards that the owner's app wrote, and whose finger is which. It is
+told of the passcodes that a restore put back: by default where the app has the lock; not where the
+agent alone has its keys, for then the cloud's entry of that lock is dead.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import msgspec
 import structlog
 
 from ttlock_agent.backup import read
-from ttlock_agent.backup.content import Content, NotRead, SavedHours
+from ttlock_agent.backup.content import MAX_TEXT, Content, NotRead, SavedHours
+from ttlock_agent.backup.words import finger_name
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import CloudError
 from ttlock_agent.jobs.store import Journal
@@ -41,6 +42,10 @@ class CloudEntries(Protocol):
         """Return what the cloud lists of a lock's cards; raises ``CloudError``."""
         ...
 
+    async def finger_names(self, lock: str, address: str | None) -> Mapping[str, str]:
+        """Return whose the fingerprints are, by their numbers; raises ``CloudError``."""
+        ...
+
     async def register(self, lock: str, content: Content, address: str | None) -> dict[str, Any]:
         """Tell of a lock's custom passcodes; return what came of it, as JSON."""
         ...
@@ -54,16 +59,36 @@ class Vendor:
         self._journal = journal
         self._clock = clock
 
-    async def with_hours(self, profile: LockProfile, content: Content) -> Content:
-        """Return ``content`` with the weekly hours that the cloud knows of."""
-        may_have = not content.was_read(read.WEEKLY_HOURS) and content.cards
-        if self._cloud is None or not self._cloud.has(profile.id) or not may_have:
+    async def complete(self, profile: LockProfile, content: Content) -> Content:
+        """Return ``content`` with the weekly hours and the names that the cloud knows of.
+
+        A cloud that fails leaves it as it is.
+        """
+        if self._cloud is None or not self._cloud.has(profile.id):
             return content
         try:
-            hours = await self._cloud.card_hours(profile.id, _address(profile, content))
+            content = await self._with_names(self._cloud, profile, content)
+            return await self._with_hours(self._cloud, profile, content)
         except CloudError as error:
             log.warning("cloud_not_asked", lock=profile.id, code=error.code, reason=error.message)
             return content
+
+    @staticmethod
+    async def _with_names(cloud: CloudEntries, profile: LockProfile, content: Content) -> Content:
+        if not content.fingerprints:
+            return content
+        names = await cloud.finger_names(profile.id, _address(profile, content))
+        fingers = tuple(
+            msgspec.structs.replace(each, name=names.get(finger_name(each), "")[:MAX_TEXT] or None)
+            for each in content.fingerprints
+        )
+        return msgspec.structs.replace(content, fingerprints=fingers)
+
+    @staticmethod
+    async def _with_hours(cloud: CloudEntries, profile: LockProfile, content: Content) -> Content:
+        if content.was_read(read.WEEKLY_HOURS) or not content.cards:
+            return content
+        hours = await cloud.card_hours(profile.id, _address(profile, content))
         cards = tuple(
             msgspec.structs.replace(card, hours=hours.get(card.number)) for card in content.cards
         )

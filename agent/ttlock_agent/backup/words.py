@@ -19,6 +19,7 @@ from ttlock_agent.backup.content import (
 from ttlock_agent.backup.file import Header, VaultHeld
 from ttlock_protocol.messages.auth import PERMANENT_FROM
 from ttlock_protocol.messages.cards import card_to_decimal
+from ttlock_protocol.messages.passcodes import PasscodeType
 
 _SHOWN_OF_CARD: Final = 3
 """Last digits of a card's number: they tell apart the cards of one household."""
@@ -67,9 +68,23 @@ def not_read(content: Content) -> list[dict[str, str]]:
 
 
 def fingerprints(found: Iterable[SavedFingerprint]) -> dict[str, Any]:
-    """Return how many fingerprints there are, and which."""
-    names = [finger_name(each) for each in found]
-    return {"count": len(names), "ids": names}
+    """Return how many fingerprints there are, which, and whose as far as somebody knows."""
+    fingers = list(found)
+    return {
+        "count": len(fingers),
+        "ids": [finger_name(each) for each in fingers],
+        "names": {finger_name(each): each.name for each in fingers if each.name},
+    }
+
+
+def may_open_again(codes: Iterable[SavedPasscode]) -> list[str]:
+    """Say how many of these, put back, may open although they were used up."""
+    count = sum(code.kind == PasscodeType.ONE_TIME and code.is_used is None for code in codes)
+    sentence = (
+        f"{count} one-time passcodes may have been used before the backup: the log did not reach"
+        " back far enough. Put back, they open once more."
+    )
+    return [sentence] if count else []
 
 
 def _of(saved: Saved | None, labels: Mapping[str, str]) -> dict[str, Any]:
@@ -84,7 +99,9 @@ def _of(saved: Saved | None, labels: Mapping[str, str]) -> dict[str, Any]:
             hours = {"weekly_hours": len(saved.hours)} if saved.hours else {}
             return {"ends_in": ends_in} | hours | _window(saved.valid_from, saved.valid_until)
         case SavedFingerprint():
-            return {"id": finger_name(saved)} | _window(saved.valid_from, saved.valid_until)
+            name = {"name": saved.name} if saved.name else {}
+            window = _window(saved.valid_from, saved.valid_until)
+            return {"id": finger_name(saved)} | name | window
         case SavedPassage():
             entry = saved.entry
             return {

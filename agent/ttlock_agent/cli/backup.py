@@ -111,7 +111,7 @@ def verify_command(
     else:
         named = backup_and_passphrase(socket, file, passphrase_file)
         body = ask_agent(socket, "backup.check", {"id": _id()} | named)
-    finish(body, as_json=as_json, readable=told.opened)
+    finish(body, as_json=as_json, readable=told.created)
 
 
 @backup_command.command("export")

@@ -40,17 +40,11 @@ def backup_line(body: dict[str, Any]) -> str:
 
 def created(body: dict[str, Any]) -> str:
     """Say what a new backup, or one that was opened, is and holds."""
-    fingers = (f"fingerprint {name}" for name in body["fingerprints"]["ids"])
+    fingers = _named(body["fingerprints"])
     lines = [backup_line(body)]
     lines += _section("listed only, for they never leave the lock", fingers)
     lines += _section("not in the backup", map(_unread, body["not_in_backup"]))
     return "\n".join(lines)
-
-
-def opened(body: dict[str, Any]) -> str:
-    """Say what a backup file is and holds."""
-    ids = body["fingerprint_ids"]
-    return created(body | {"fingerprints": {"count": len(ids), "ids": ids}})
 
 
 def verified(body: dict[str, Any]) -> str:
@@ -69,6 +63,7 @@ def losses(body: dict[str, Any]) -> str:
     lines += _fingers(body["fingerprints"]) or ["  no fingerprint is lost"]
     lines += _section("cannot be put back", map(_with_reason, body["not_restorable"]))
     lines += _section("not in the backup", map(_unread, body["not_in_backup"]))
+    lines += _section("will be otherwise", body["changed"])
     lines.append(body["afterwards"])
     return "\n".join(lines)
 
@@ -173,7 +168,15 @@ def _fingers(found: dict[str, Any]) -> list[str]:
         return []
     return [
         f"{found['count']} fingerprints must be enrolled anew, by their owners:",
-        *(f"  fingerprint {name}" for name in found["ids"]),
+        *(f"  {name}" for name in _named(found)),
+    ]
+
+
+def _named(found: dict[str, Any]) -> list[str]:
+    names = found["names"]
+    return [
+        f"fingerprint {each}" + (f' "{names[each]}"' if each in names else "")
+        for each in found["ids"]
     ]
 
 

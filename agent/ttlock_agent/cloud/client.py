@@ -17,6 +17,7 @@ from ttlock_agent.cloud.errors import CloudRefused, ErrorClass
 from ttlock_agent.cloud.models import (
     CUSTOM_TYPES,
     CloudCard,
+    CloudFinger,
     CloudPasscode,
     Gateway,
     LockDetail,
@@ -113,6 +114,11 @@ class CloudClient:
         """All cards the cloud lists for a lock, with their weekly hours."""
         rows = await self._pages("/v3/identityCard/list", {"lockId": lock_id, "orderBy": 1})
         return [CloudCard.from_answer(row) for row in rows]
+
+    async def fingers(self, lock_id: int) -> list[CloudFinger]:
+        """All fingerprints the cloud lists for a lock, with the names that the owner gave them."""
+        rows = await self._pages("/v3/fingerprint/list", {"lockId": lock_id, "orderBy": 1})
+        return [CloudFinger.from_answer(row) for row in rows]
 
     async def lock_ids(self) -> dict[str, int]:
         """Ids of the locks that the account administers, by their addresses in capitals.

@@ -164,6 +164,19 @@ class CloudCard(msgspec.Struct, frozen=True, kw_only=True):
 _CYCLIC_CARD = 4
 
 
+class CloudFinger(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the cloud's list of fingerprints; it is listed by fields like those of cards."""
+
+    number: str
+    """Decimal, as the vendor's app shows it."""
+    name: str
+
+    @classmethod
+    def from_answer(cls, row: Fields) -> Self:
+        """Read one row of the list."""
+        return cls(number=row.text("fingerprintNumber"), name=row.label("fingerprintName"))
+
+
 class LockGateway(msgspec.Struct, frozen=True, kw_only=True):
     """A gateway that heard the lock's advertisement: a cached sighting, not a connection."""
 

@@ -68,6 +68,7 @@ class FakeApi:
             "/v3/lock/list": self._locks,
             "/v3/lock/detail": self._lock_detail,
             "/v3/identityCard/list": self._cards,
+            "/v3/fingerprint/list": self._fingers,
             "/v3/lock/listKeyboardPwd": self._list_passcodes,
             QUERY_CLOCK: self._query_clock,
             UPDATE_CLOCK: self._update_clock,
@@ -148,6 +149,21 @@ class FakeApi:
                     ],
                 }
                 for number, card in enumerate(lock.cards, start=1)
+            ],
+            params,
+        )
+
+    async def _fingers(self, params: Params, account: Account) -> Answer:
+        lock = self._lock(params, account)
+        return page(
+            [
+                {
+                    "fingerprintId": number,
+                    "lockId": lock.lock_id,
+                    "fingerprintNumber": finger.number,
+                    "fingerprintName": finger.name,
+                }
+                for number, finger in enumerate(lock.fingers, start=1)
             ],
             params,
         )

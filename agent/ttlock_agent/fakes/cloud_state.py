@@ -92,6 +92,13 @@ class ListedCard(_State, kw_only=True):
     hours: list[tuple[int, int, int]] = []
 
 
+class ListedFinger(_State, kw_only=True):
+    """A fingerprint as the cloud lists it."""
+
+    number: str
+    name: str
+
+
 class Lock(_State, kw_only=True):
     """A lock as the cloud and as the world see it.
 
@@ -116,6 +123,7 @@ class Lock(_State, kw_only=True):
     memory_capacity: int = 250
     listed: list[ListedPasscode] = []
     cards: list[ListedCard] = []
+    fingers: list[ListedFinger] = []
     memory: list[MemoryPasscode] = []
     records: list[Record] = []
 
