@@ -60,7 +60,7 @@ test-deb: .venv/.demo
 
 ## make test-vm  the installed service against a real Bluetooth stack in QEMU (root; 30 minutes)
 test-vm: .venv/.demo
-	timeout --kill-after=30 3600 python3 tests/fullstack/vm/all.py $(VM_ARGS)
+	timeout --kill-after=30 4200 python3 tests/fullstack/vm/all.py $(VM_ARGS)
 
 ## make test-vm-arm64   the package for a Pi in an emulated arm64 machine (root)
 test-vm-arm64: .venv/.demo
