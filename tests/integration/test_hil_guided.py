@@ -60,7 +60,7 @@ class Technician:
         self.asked.append(question)
         if "open?" in question and "bolt" not in question:
             return self._has_opened
-        return "bolt will move" in question
+        return "bolt will move" in question or "that this lock does not know" in question
 
     async def _lay_finger(self) -> None:
         async with VirtualLockControl(self._socket) as lock:

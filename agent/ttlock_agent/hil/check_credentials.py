@@ -27,7 +27,7 @@ from ttlock_protocol.procedures import (
 )
 
 from .check_passcodes import hour_from
-from .model import Chapter, Group, Need, expect
+from .model import Chapter, Group, Need, expect, skip
 from .rig import Rig
 
 CHECKS: Final = Chapter(Group.CREDENTIALS)
@@ -127,6 +127,8 @@ async def schedule(rig: Rig) -> None:  # noqa: D103
     answers=(15,),
 )
 async def learn(rig: Rig) -> None:  # noqa: D103
+    if not await rig.hands.has("a card at hand that this lock does not know"):
+        skip("there is no such card")
     async with rig.visit() as visit:
         holding = asyncio.create_task(_after_a_moment(rig, rig.hands.hold_card))
         try:
@@ -147,6 +149,8 @@ async def learn(rig: Rig) -> None:  # noqa: D103
     feature=Feature.FINGERPRINT,
 )
 async def finger(rig: Rig) -> None:  # noqa: D103
+    if not await rig.hands.has("a finger that this lock does not know"):
+        skip("there is no such finger")
     begin, end = hour_from(rig)
     async with rig.visit() as visit:
         laying = asyncio.create_task(_lay_finger(rig))

@@ -109,6 +109,10 @@ class Hands(Protocol):
         """Whether the door opened at the last thing that was done."""
         ...
 
+    async def has(self, what: str) -> bool:
+        """Whether ``what`` is at hand, to be shown to the lock."""
+        ...
+
     async def touch(self) -> None:
         """Touch the keypad, which wakes the lock."""
         ...
@@ -134,6 +138,9 @@ class PersonsHands:
 
     async def has_opened(self) -> bool:  # noqa: D102
         return await self._person.agrees("Did the lock open?")
+
+    async def has(self, what: str) -> bool:  # noqa: D102
+        return await self._person.agrees(f"Is there {what}?")
 
     async def touch(self) -> None:  # noqa: D102
         await self._do("Touch the keypad once, with a finger or the back of the hand.")
@@ -165,6 +172,9 @@ class VirtualHands:
 
     async def has_opened(self) -> bool:  # noqa: D102
         return self._has_opened
+
+    async def has(self, what: str) -> bool:  # noqa: D102
+        return True
 
     async def touch(self) -> None:  # noqa: D102
         async with VirtualLockControl(self._socket) as lock:
