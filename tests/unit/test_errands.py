@@ -15,7 +15,7 @@ from ttlock_agent.jobs.errands import credentials, passage
 from ttlock_agent.jobs.model import Job, JobState, NewJob
 from ttlock_agent.lock.settings import SETTINGS
 from ttlock_agent.requests import SettingName
-from ttlock_protocol.errors import Refusal
+from ttlock_protocol.errors import LocalProtocolError, Refusal
 from ttlock_protocol.features import Feature
 from ttlock_protocol.message import Request
 from ttlock_protocol.messages.auth import CheckUser
@@ -28,6 +28,7 @@ from ttlock_protocol.messages.cards import (
     card_to_decimal,
 )
 from ttlock_protocol.messages.fingerprints import EnrolFingerprint
+from ttlock_protocol.messages.log import LogType
 from ttlock_protocol.messages.operate import BoltState, Unlock
 from ttlock_protocol.messages.pages import Unreadable
 from ttlock_protocol.messages.passage import AddPassageEntry, ClearPassageEntries
@@ -130,6 +131,30 @@ async def test_an_unlock_without_answer_is_judged_by_the_bolt_and_not_repeated(
     rig.door.set_faults()
     await do(rig, "lock.state")
     assert rig.door.count(Unlock) == 1
+
+
+@pytest.mark.parametrize("point", [REQUEST, ANSWER])
+@pytest.mark.parametrize("action", FaultAction)
+@pytest.mark.parametrize("request_name", ["CheckUser", "Unlock", "GetState"])
+async def test_whatever_happens_on_the_way_the_door_opens_once_and_the_truth_is_told(
+    rig: Rig, request_name: str, action: FaultAction, point: FaultPoint
+) -> None:
+    if (action, point) in ((FaultAction.DUPLICATE, REQUEST), (FaultAction.REFUSE, ANSWER)):
+        pytest.skip("a link that repeats itself, or a lock that denies what it did, is not ours")
+    try:
+        rig.door.set_faults(fault(action, point, request_name))
+    except LocalProtocolError:
+        pytest.skip("there is no such fault")
+    job = await do(rig, "lock.unlock")
+    opened = [
+        each for each in rig.door.lock.memory.log.records if each.log_type == LogType.APP_UNLOCK
+    ]
+    assert len(opened) <= 1
+    if job.state is JobState.PROVED:
+        assert opened
+    elif job.state not in (JobState.DONE, JobState.OUTCOME_UNKNOWN):
+        # Done is what the lock confirmed; anything else promises that the door stayed shut.
+        assert not opened, job.state
 
 
 async def test_after_a_broken_link_the_next_visit_looks_and_does_not_unlock(rig: Rig) -> None:
