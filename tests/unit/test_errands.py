@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -133,18 +134,24 @@ async def test_an_unlock_without_answer_is_judged_by_the_bolt_and_not_repeated(
     assert rig.door.count(Unlock) == 1
 
 
-@pytest.mark.parametrize("point", [REQUEST, ANSWER])
-@pytest.mark.parametrize("action", FaultAction)
+def faults() -> list[tuple[FaultAction, FaultPoint]]:
+    """All there are, but for a link that repeats itself, and a lock that denies what it did."""
+    found = []
+    for action in FaultAction:
+        for point in (REQUEST, ANSWER):
+            with suppress(LocalProtocolError):
+                fault(action, point, "Unlock")
+                found.append((action, point))
+    strange = {(FaultAction.DUPLICATE, REQUEST), (FaultAction.REFUSE, ANSWER)}
+    return [each for each in found if each not in strange]
+
+
+@pytest.mark.parametrize(("action", "point"), faults())
 @pytest.mark.parametrize("request_name", ["CheckUser", "Unlock", "GetState"])
 async def test_whatever_happens_on_the_way_the_door_opens_once_and_the_truth_is_told(
     rig: Rig, request_name: str, action: FaultAction, point: FaultPoint
 ) -> None:
-    if (action, point) in ((FaultAction.DUPLICATE, REQUEST), (FaultAction.REFUSE, ANSWER)):
-        pytest.skip("a link that repeats itself, or a lock that denies what it did, is not ours")
-    try:
-        rig.door.set_faults(fault(action, point, request_name))
-    except LocalProtocolError:
-        pytest.skip("there is no such fault")
+    rig.door.set_faults(fault(action, point, request_name))
     job = await do(rig, "lock.unlock")
     opened = [
         each for each in rig.door.lock.memory.log.records if each.log_type == LogType.APP_UNLOCK
