@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import re
 import subprocess
 import sys
@@ -138,6 +140,21 @@ def test_killed_between_reset_and_enrolment_the_lock_gets_everything_back(site: 
     assert after.admin_passcode == before.admin_passcode
     site.start_agent(is_connected=False)
     assert site.result("lock.state", {"id": "after", "lock": LOCK})["status"] == "done", "new keys"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as somebody else")
+def test_root_acts_as_whom_the_state_belongs_to(site: Site) -> None:
+    nobody = pwd.getpwnam("nobody")
+    site.directory.chmod(0o755)
+    site.lock_socket.chmod(0o666)
+    site.state_directory.mkdir()
+    for path in (site.state_directory, site.directory / "keys.json"):
+        os.chown(path, nobody.pw_uid, nobody.pw_gid)
+    done = run_at(site, "--only", "state.read")
+    assert done.returncode == EX_OK, done.stdout + done.stderr
+    made = list(site.state_directory.rglob("*"))
+    assert any(path.name == "report.html" for path in made)
+    assert {path.stat().st_uid for path in made} == {nobody.pw_uid}
 
 
 def test_it_keeps_off_the_radio_while_the_service_runs() -> None:

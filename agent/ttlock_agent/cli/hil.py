@@ -158,7 +158,8 @@ def clean_up_command(directory: Path, *, confirm: str | None, unattended: bool) 
 
     _in_session(book, options, checks, _person(is_there=not unattended), clean)
     write_report(book)
-    is_clean = book.verdicts()["leftovers.none"].verdict is Verdict.PASSED
+    looked = book.verdicts().get("leftovers.none")
+    is_clean = looked is not None and looked.verdict is Verdict.PASSED
     click.echo("the lock is as it was" if is_clean else "something is left behind: see above")
     sys.exit(EX_OK if is_clean else EX_TRY_LATER)
 
@@ -209,7 +210,10 @@ def _in_session(
 ) -> None:
     """Run ``do`` until it ends, or SIGTERM or Ctrl-C end it in order."""
     redactor = Redactor()
-    log = (book.directory / "suite.log").open("a", encoding="utf-8")
+    # Open until the command ends: what goes wrong later is logged, too.
+    log = click.get_current_context().with_resource(
+        (book.directory / "suite.log").open("a", encoding="utf-8")
+    )
 
     async def session() -> None:
         async with open_session(
@@ -230,12 +234,11 @@ def _in_session(
             loop.add_signal_handler(number, running.cancel)
         await running
 
-    with log:
-        configure_logging(LogLevel.INFO, redactor, stream=log)
-        try:
-            asyncio.run(until_told())
-        except asyncio.CancelledError:
-            click.echo("\nstopped", err=True)
+    configure_logging(LogLevel.INFO, redactor, stream=log)
+    try:
+        asyncio.run(until_told())
+    except asyncio.CancelledError:
+        click.echo("\nstopped", err=True)
 
 
 def _tell(book: Book) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from html import escape
-from importlib import resources
 from itertools import groupby
+from pathlib import Path
 from typing import Final
 
 from ttlock_agent.hil.book import Connected, Measured
@@ -25,7 +25,7 @@ _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 def html_page(account: Account) -> str:
     """Return the page."""
-    style = (resources.files(__package__) / "page.css").read_text("utf-8")
+    style = Path(__file__).with_name("page.css").read_text("utf-8")
     name = escape(account.name)
     body = "".join(
         (
