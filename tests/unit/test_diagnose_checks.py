@@ -533,3 +533,12 @@ def test_a_check_that_fails_itself_spoils_no_other() -> None:
     assert found["broker"].verdict is Verdict.UNKNOWN
     assert "the check itself failed" in found["broker"].sentence
     assert found["passcodes_held"].verdict is Verdict.PASS
+
+
+def test_what_a_lock_says_by_itself_counts_without_a_visit() -> None:
+    said = {"rssi_dbm": -95, "seen_at": NOW.isoformat(), "battery_percent": 15,
+            "battery_as_of": NOW.isoformat()}  # fmt: skip
+    facts = replace(status(locks={LOCK: {"state": said}}), session=None, signal_days=())
+    assert finding("battery", facts).verdict is Verdict.WARN
+    weak = finding("signal", facts)
+    assert (weak.verdict, weak.evidence[0].as_of) == (Verdict.WARN, NOW)

@@ -82,7 +82,6 @@ class Facts:
     info: Known | None = None
     """Model, hardware and firmware, as read at an earlier visit."""
     last_clock: Known | None = None
-    last_state: Known | None = None
     clock_history: Sequence[Mapping[str, Any]] = ()
     clock_tolerance_s: float = 30.0
     adapter: str | None = None
@@ -92,6 +91,12 @@ class Facts:
     status: Mapping[str, Any] = field(default_factory=dict)
     disk_free_bytes: int | None = None
     faults: Sequence[Fault] = ()
+
+    @property
+    def heard(self) -> Mapping[str, Any]:
+        """What the lock said by itself, or when it was asked last, each with its moment."""
+        lock = (self.status.get("locks") or {}).get(self.lock) or {}
+        return lock.get("state") or {}
 
     @property
     def known_verdict(self) -> str | None:

@@ -13,7 +13,7 @@ from ttlock_agent.clock import Clock
 from ttlock_agent.diagnose.facts import Facts, Session, Wish
 from ttlock_agent.diagnose.firmware import Fault
 from ttlock_agent.errors import AgentError
-from ttlock_agent.jobs.memory import CLOCK, CLOCK_HISTORY, STATE
+from ttlock_agent.jobs.memory import CLOCK, CLOCK_HISTORY
 from ttlock_agent.jobs.model import Job, JobState, PasscodeKind, WantedPasscode
 from ttlock_agent.jobs.signal import SIGNAL
 from ttlock_agent.jobs.store import Journal
@@ -95,7 +95,6 @@ class Gatherer:
             ),
             info=await journal.last_known(lock, INFO),
             last_clock=await journal.last_known(lock, CLOCK),
-            last_state=await journal.last_known(lock, STATE),
             clock_history=() if history is None else history.value,
             clock_tolerance_s=profile.clock_tolerance_s,
             adapter=profile.adapter,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
 
 from ttlock_agent.diagnose.facts import Facts
@@ -266,13 +267,13 @@ def battery(facts: Facts) -> Finding:
     """Say what charge the lock reports."""
     session = facts.session
     if session is not None and session.battery_percent is not None:
-        percent, at, source = session.battery_percent, session.at, Source.LOCK
-    elif facts.last_state is not None and facts.last_state.value.get("battery_percent") is not None:
-        known = facts.last_state
-        percent, at, source = known.value["battery_percent"], known.as_of, Source.JOURNAL
+        percent, at = session.battery_percent, session.at
+    elif facts.heard.get("battery_percent") is not None:
+        percent = facts.heard["battery_percent"]
+        at = datetime.fromisoformat(facts.heard["battery_as_of"])
     else:
         return unknown("Not measured: the lock does not say." if session else facts.no_session)
-    told = Evidence(f"{percent} %", source, at)
+    told = Evidence(f"{percent} %", Source.LOCK, at)
     if percent > LOW_BATTERY:
         return passed("The batteries are good.", told)
     is_empty = percent <= EMPTY_BATTERY
@@ -287,10 +288,10 @@ def battery(facts: Facts) -> Finding:
 def signal(facts: Facts) -> Finding:
     """Say how well this machine has heard the lock, and got through to it."""
     days = facts.signal_days
-    session = facts.session
+    now_dbm, at = _strength(facts)
     evidence = []
-    if session is not None and session.rssi_dbm is not None:
-        evidence.append(Evidence(f"heard at {session.rssi_dbm} dBm", Source.LOCK, session.at))
+    if now_dbm is not None:
+        evidence.append(Evidence(f"heard at {now_dbm} dBm", Source.LOCK, at))
     connected = sum(day["connected"] for day in days)
     missed = sum(day["failed"].get(code, 0) for day in days for code in _OUT_OF_REACH)
     lost = sum(day["lost"] for day in days)
@@ -307,8 +308,7 @@ def signal(facts: Facts) -> Finding:
             )
         )
     if not evidence:
-        return unknown("Not measured: there was no connection in the last days.")
-    now_dbm = None if session is None else session.rssi_dbm
+        return unknown("Not measured: the lock was neither heard nor asked in the last days.")
     strengths = [each for each in (now_dbm, median) if each is not None]
     is_weak = min(strengths, default=0) < WEAK_DBM
     is_bad = tried >= ENOUGH_TRIES and (connected - lost) / tried < GOOD_SUCCESS
@@ -321,6 +321,16 @@ def signal(facts: Facts) -> Finding:
         remedy="Move this machine closer to the lock, use Ethernet or 5 GHz instead of 2.4 GHz"
         " Wi-Fi, or a USB Bluetooth adapter on a cable.",
     )
+
+
+def _strength(facts: Facts) -> tuple[int | None, datetime | None]:
+    """Return how strongly the lock was heard last, and when; it need not have been asked for it."""
+    if facts.session is not None and facts.session.rssi_dbm is not None:
+        return facts.session.rssi_dbm, facts.session.at
+    heard = facts.heard
+    if heard.get("rssi_dbm") is None:
+        return None, None
+    return heard["rssi_dbm"], datetime.fromisoformat(heard["seen_at"])
 
 
 def span(seconds: float) -> str:
