@@ -27,6 +27,8 @@ SHOW_AT_ONCE: Final = 10
 """So many changes of one lock are shown as they come: a door is opened and locks itself again."""
 SHOW_APART_S: Final = 30.0
 """Those beyond that, as somebody may play with the door or with a radio, only so often."""
+SHORTEST_PAUSE_S: Final = 0.1
+"""What is left of a second by rounding is no pause: the moment would never come."""
 SHOW_EVERY_S: Final = 900.0
 """How old the strength and the moment of the last advertisement may be on show."""
 
@@ -200,7 +202,7 @@ class HeardTeller:
         elif news != shown.news:
             left = min(SHOW_AT_ONCE, shown.left + (now_s - shown.at_s) / SHOW_APART_S)
             if left < 1:
-                return (1 - left) * SHOW_APART_S
+                return max(SHORTEST_PAUSE_S, (1 - left) * SHOW_APART_S)
             left -= 1
         elif now_s - shown.at_s < SHOW_EVERY_S or seen_at == shown.seen_at:
             return SHOW_EVERY_S
