@@ -246,9 +246,25 @@ def test_what_takes_long_tells_how_it_goes(site: Site, shell: Shell) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=PATIENCE_S)
         assert (process.returncode, "not over" in err) == (EX_TRY_LATER, True)
+        named = re.search(r"job get (\S+)`", err)
+        assert named is not None
+        assert shell.json("job", "get", named[1])["verb"] == "lock.state"
     finally:
         site.start_lock()
     assert shell.run("lock", "state", LOCK).err == ""
+
+
+def test_an_agent_that_goes_while_somebody_waits_leaves_no_call_to_unlock_again() -> None:
+    with running_site() as site:
+        site.stop_lock()
+        process = Shell(site).start("lock", "unlock", LOCK, "--json")
+        assert process.stderr is not None
+        assert process.stderr.readline().strip()
+        site.stop_agent()
+        out, err = process.communicate(timeout=PATIENCE_S)
+        error = json.loads(out)["error"]
+        assert (error["code"], error["retryable"]) == ("outcome_unknown", False), err
+        assert process.returncode == EX_TRY_LATER
 
 
 def test_errors_have_the_same_form_in_json(site: Site, shell: Shell) -> None:

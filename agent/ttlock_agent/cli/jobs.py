@@ -15,7 +15,7 @@ from uuid import uuid4
 import click
 
 from ttlock_agent.cli.control import ask_agent
-from ttlock_agent.errors import EX_OK, EX_TRY_LATER, exit_code_of
+from ttlock_agent.errors import EX_OK, ControlUnavailable, OutcomeUnknown, exit_code_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,19 +60,29 @@ def new_id() -> str:
 
 
 def run_job(socket: Path, verb: str, request: dict[str, Any]) -> dict[str, Any]:
-    """Ask for a job and wait for its end, telling on standard error how it goes."""
+    """Ask for a job and wait for its end, telling on standard error how it goes.
+
+    Raises ``OutcomeUnknown`` when the waiting ends before the job: by Ctrl-C, or with its agent.
+    """
+    request = {"id": new_id()} | request
     with _Teller().telling() as teller:
         try:
-            return ask_agent(
-                socket, verb, {"id": new_id()} | request, on_progress=teller.on_progress
-            )
+            return ask_agent(socket, verb, request, on_progress=teller.on_progress)
         except KeyboardInterrupt:
-            click.echo(
-                "\nThe job is not over. Give the same command again to see how it ends, or ask"
-                " with `ttlock-agent job list`.",
-                err=True,
-            )
-            sys.exit(EX_TRY_LATER)
+            click.echo(err=True)
+            raise _not_over(request["id"], "You stopped waiting") from None
+        except ControlUnavailable as error:
+            if not teller.has_job:
+                raise
+            raise _not_over(request["id"], "The agent hung up") from error
+
+
+def _not_over(request_id: str, why: str) -> OutcomeUnknown:
+    # Never "give the command again": a second unlock would open the door a second time.
+    return OutcomeUnknown(
+        f"{why}, and the job is not over.",
+        hint=f"`ttlock-agent job get {request_id}` says how it ends; `job cancel` gives it up.",
+    )
 
 
 def finish(
@@ -101,6 +111,8 @@ class _Teller:
         self._line = _STATES["accepted"]
         self._said = ""
         self._is_over = threading.Event()
+        self.has_job = False
+        """Whether the agent has taken the job."""
 
     @contextmanager
     def telling(self) -> Iterator[_Teller]:
@@ -114,6 +126,7 @@ class _Teller:
             watch.join()
 
     def on_progress(self, body: dict[str, Any]) -> None:
+        self.has_job = True
         self._line = _progress_line(body) or self._line
         is_urgent = body.get("step", {}).get("doing") in _AT_ONCE
         if is_urgent or time.monotonic() - self._since_s >= QUIET_S:
