@@ -208,3 +208,13 @@ def test_checks_are_listed_and_unknown_ones_named(site: Site) -> None:
     assert "No check is called passcode.ad" in done.stderr
     report = hil("report", site.directory)
     assert "There is no run in" in report.stderr
+
+
+@pytest.mark.timeout(180)
+def test_a_run_that_was_named_from_here_goes_on_from_anywhere(tmp_path: Path) -> None:
+    made_up = ("--lock", "virtual:front-door", "--unattended", "--only", "contact")
+    first = hil("run", *made_up, "--run", "mine", cwd=tmp_path)
+    assert first.returncode == EX_OK, first.stdout + first.stderr
+    again = hil("run", "--resume", tmp_path / "mine", "--unattended")
+    assert again.returncode == EX_OK, again.stdout + again.stderr
+    assert not (tmp_path / "mine" / "mine").exists()

@@ -30,7 +30,8 @@ from ttlock_agent.logs import LogLevel, Redactor, configure_logging
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
-_DIRECTORY = click.Path(path_type=Path, file_okay=False)
+_DIRECTORY = click.Path(path_type=Path, file_okay=False, resolve_path=True)
+"""Whole, for agents of the run are started elsewhere, and it may be resumed from elsewhere."""
 
 
 @click.group("hil")
@@ -197,7 +198,7 @@ def _become_owner(lock: str | None, config: Path | None, run: Path | None) -> No
 def _new_directory(lock: str, config: Path) -> Path:
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{lock.removeprefix(ADDRESS_PREFIX)}"
     if lock.startswith(ADDRESS_PREFIX):
-        return Path("hil-runs") / stamp
+        return Path("hil-runs").absolute() / stamp
     return load_config(config).agent.state_directory / "hil" / stamp
 
 
