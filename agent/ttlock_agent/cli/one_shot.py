@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import click
 
@@ -44,10 +44,11 @@ def one_shot(config: Path) -> Iterator[Path]:
     owner = owner_of(state)
     with TemporaryDirectory(prefix="ttlock-agent-") as made:
         directory = Path(made)
-        if "user" in owner:
-            os.chown(directory, owner["user"], owner["group"])
         click.echo("No agent is running: one is started for this command.", err=True)
-        with (directory / "agent.log").open("wb") as log:
+        with (directory / "agent.log").open("w+b") as log:
+            # Only now: root opens nothing by name where somebody else may have put a link.
+            if "user" in owner:
+                os.chown(directory, owner["user"], owner["group"])
             process = subprocess.Popen(  # noqa: S603 - our own command line
                 [*_command(config), "--alone", str(directory / "control.sock")],
                 stdin=subprocess.PIPE,
@@ -57,11 +58,11 @@ def one_shot(config: Path) -> Iterator[Path]:
                 start_new_session=True,
                 **owner,
             )
-        try:
-            _await(process, directory)
-            yield directory / "control.sock"
-        finally:
-            _stop(process)
+            try:
+                _await(process, directory / "control.sock", log)
+                yield directory / "control.sock"
+            finally:
+                _stop(process)
 
 
 def _command(config: Path) -> list[str]:
@@ -91,11 +92,12 @@ def owner_of(state: Path) -> dict[str, Any]:
     return {"user": user, "group": known.pw_gid, "extra_groups": groups}
 
 
-def _await(process: subprocess.Popen[bytes], directory: Path) -> None:
+def _await(process: subprocess.Popen[bytes], socket: Path, log: BinaryIO) -> None:
     end_s = time.monotonic() + START_S
-    while not is_answering(directory / "control.sock"):
+    while not is_answering(socket):
         if process.poll() is not None:
-            raise _why_not(process, (directory / "agent.log").read_text("utf-8", "replace"))
+            log.seek(0)
+            raise _why_not(process, log.read().decode("utf-8", "replace"))
         if time.monotonic() > end_s:
             raise ControlUnavailable("The agent that was started for this command does not answer.")
         time.sleep(POLL_S)
