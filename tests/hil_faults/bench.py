@@ -153,7 +153,7 @@ def _config(place: Path, quirks: dict[str, Any], response_timeout_s: int) -> Pat
     config = {
         "agent": {"id": "hil", "state_directory": str(place / "state")},
         "mqtt": {"host": "127.0.0.1"},
-        "bluetooth": {"connect_timeout_s": 2, "response_timeout_s": response_timeout_s},
+        "bluetooth": {"connect_timeout_s": 4, "response_timeout_s": response_timeout_s},
         "locks": [
             {
                 "id": LOCK,

@@ -170,6 +170,7 @@ def test_it_keeps_off_the_radio_while_the_service_runs() -> None:
         (("--min-battery", 101), "battery"),
         (("--min-rssi", -10), "dBm"),
         (("--max-connections", 3), "budget"),
+        (("--max-connections", 20, "--soak", 50, "--only", "soak.*"), "100 connections"),
         (("--destructive", "--mac-digits", "000000", "--only", "destructive"), "six digits"),
     ],
 )

@@ -22,6 +22,8 @@ from .rig import Rig
 CHECKS: Final = Chapter(Group.ENDURANCE)
 _MIN_SUCCESS: Final = 0.8
 _POWER: Final = "power"
+_PER_DELIVERY: Final = 2
+"""Connections: one to bring a passcode, one to take it away."""
 _MAX_SPOTS: Final = 8
 
 
@@ -118,9 +120,10 @@ async def _has_news(rig: Rig) -> bool:
     "soak.deliveries",
     "The agent delivers one passcode after the other, proved each time.",
     Need.CHANGES,
-    limit_s=3600,
+    limit_s=86400,
 )
 async def soak(rig: Rig) -> None:  # noqa: D103
+    rig.reserve(_PER_DELIVERY * rig.pace.soak)
     several = [rig.new_digits() for _ in range(rig.pace.soak)]
     undo = [DeletePasscode(passcode=digits) for digits in several]
     async with rig.boxed(_request_id()) as box, rig.undoing_boxed(WHAT, box, *undo):

@@ -186,6 +186,17 @@ class Rig:
     def _counted(self) -> LinkFactory:
         return _CountedLinks(self.links, self._spend, self.clock)
 
+    def reserve(self, connections: int) -> None:
+        """Account for what an agent of its own will need; raises ``InterlockOpen``."""
+        if self._connections + connections > self.limits.connections:
+            raise InterlockOpen(
+                f"This takes up to {connections} connections, and of the run's budget of"
+                f" {self.limits.connections} only {self.limits.connections - self._connections}"
+                " are left.",
+                hint="Each costs battery. If it is worth it: a new run with --max-connections.",
+            )
+        self._connections += connections
+
     def _spend(self, seconds: float | None, error: str = "") -> None:
         if seconds is None:
             if self._connections >= self.limits.connections:

@@ -178,7 +178,7 @@ async def _made_up(name: str, directory: Path, clock: Clock) -> AsyncGenerator[C
         config = {
             "agent": {"id": "hil", "state_directory": str(directory / "state")},
             "mqtt": {"host": "127.0.0.1"},
-            "bluetooth": {"connect_timeout_s": 2, "response_timeout_s": 3},
+            "bluetooth": {"connect_timeout_s": 4, "response_timeout_s": 3},
             "locks": [
                 {
                     "id": name,
