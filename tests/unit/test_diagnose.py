@@ -183,6 +183,18 @@ async def test_expired_passcodes_are_removed_and_strangers_are_not(
         assert here.rig.door.digits == ["4711"]
 
 
+async def test_a_machine_that_does_not_know_the_time_calls_no_passcode_over(
+    tmp_path: Path,
+) -> None:
+    async with surgery(tmp_path, is_time_known=False) as here:
+        until = minute(here.rig.clock.now(), hours=1)
+        await here.rig.done(await here.rig.add("482913", valid_until=until))
+        await here.rig.clock.advance(2 * 3600)
+        body = await here.run(fix=True)
+        assert (verdicts(body)["expired"], body["fixed"]) == ("unknown", [])
+        assert here.rig.door.digits == ["482913"]
+
+
 async def test_remote_unlock_is_switched_on_only_where_a_gateway_needs_it(tmp_path: Path) -> None:
     off = Settings(is_remote_unlock_allowed=False)
     async with surgery(tmp_path, settings=off) as here:

@@ -106,6 +106,11 @@ class Facts:
         return words
 
     @property
+    def is_time_known(self) -> bool:
+        """Whether nothing says that this machine's own clock is not synchronised."""
+        return self.status.get("is_time_synchronised") is not False
+
+    @property
     def no_session(self) -> str:
         """Why the lock itself was not read."""
         if self.unreached is not None:

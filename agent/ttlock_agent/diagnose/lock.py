@@ -222,15 +222,14 @@ def clock(facts: Facts) -> Finding:
 def _wrong_clock(
     facts: Facts, sentence: str, evidence: list[Evidence], fix: str, *, is_bad: bool = True
 ) -> Finding:
-    is_time_known = facts.status.get("is_time_synchronised") is not False
     return Finding(
         verdict=Verdict.FAIL if is_bad else Verdict.WARN,
         sentence=sentence,
         evidence=evidence,
         remedy=f"ttlock-agent diagnose {facts.lock} --fix"
-        if is_time_known
+        if facts.is_time_known
         else "Have this machine's own clock synchronised first: `timedatectl`.",
-        fix=Fix.CLOCK if is_time_known else None,
+        fix=Fix.CLOCK if facts.is_time_known else None,
         fix_words=fix,
     )
 

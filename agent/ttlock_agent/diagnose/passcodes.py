@@ -151,6 +151,8 @@ def expired(facts: Facts) -> Finding:
     summary = Evidence(f"{len(over)} of {len(session.listing)} over", Source.LOCK, session.at)
     if not over:
         return passed("No known passcode in the lock is over.", summary)
+    if not facts.is_time_known:
+        return unknown("Not measured: this machine's clock is not synchronised.")
     return Finding(
         verdict=Verdict.WARN,
         sentence=f"{counted(len(over), 'passcode')} in the lock can open nothing any more.",
