@@ -140,6 +140,8 @@ async def test_a_file_comes_back_from_elsewhere(rig: BenchRig) -> None:
     await rig.told("backup.erase", id="e-1", backup=backup)
     wrong = await problem_of(rig, "backup.import", file=copy, passphrase="wrong battery staple")
     assert wrong is BackupProblem.WRONG_PASSPHRASE
+    short = await problem_of(rig, "backup.import", file=copy, passphrase="wrong")
+    assert short is BackupProblem.WRONG_PASSPHRASE
     assert await problem_of(rig, "backup.import", file=copy) is BackupProblem.PASSPHRASE_NEEDED
     assert not rig.shelf.path(backup).exists()
     kept = await rig.told("backup.import", file=copy, **SEALED)
@@ -198,7 +200,7 @@ async def test_another_agents_vault_opens_nothing_here(rig: BenchRig, tmp_path: 
     assert await problem_of(rig, "backup.check_file", file=theirs) is BackupProblem.KEY_GONE
 
 
-@pytest.mark.parametrize("call", [{}, {"file": "%%%"}, {"file": "", "passphrase": "short"}])
+@pytest.mark.parametrize("call", [{}, {"file": "%%%"}, {"file": 7}])
 async def test_nonsense_over_the_socket_has_a_name(rig: BenchRig, call: dict[str, Any]) -> None:
     for verb in ("backup.import", "backup.check_file"):
         with pytest.raises(JobRejected) as caught:

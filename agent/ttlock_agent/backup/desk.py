@@ -102,8 +102,14 @@ class Desk:
                 return {"file": base64.b64encode(raw_file).decode()}
             kind = KeysWanted if verb == TAKE_KEYS else FileGiven
             given = msgspec.json.decode(raw, type=kind, dec_hook=_decode)
-        except (msgspec.DecodeError, BadValue):
+        except (msgspec.DecodeError, BadValue) as error:
             # Without the cause, which may quote the passphrase.
+            if isinstance(error.__cause__, BadValue):
+                raise BackupUnusable(
+                    f"This passphrase does not open the backup: one {error.__cause__.message}.",
+                    problem=BackupProblem.WRONG_PASSPHRASE,
+                    hint="Type the one that the backup was made with.",
+                ) from None
             raise JobRejected(
                 "The call does not hold a file and what opens it.",
                 reason=Rejection.INVALID,
