@@ -18,6 +18,7 @@ from ttlock_agent.jobs.intake import Intake
 from ttlock_agent.jobs.memory import CLOCK
 from ttlock_agent.jobs.model import JobState
 from ttlock_agent.jobs.passcodes import is_timed
+from ttlock_agent.jobs.radio import JOURNAL_PAUSE_S
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.lock.visit import LockProfile
 from ttlock_agent.requests import ClockSync, ParsedRequest
@@ -63,6 +64,8 @@ class Daylight:
                 next_at = await self.follow()
             except JournalError as error:
                 log.error("journal_unusable", code=error.code, hint=error.hint)  # noqa: TRY400
+                await self._clock.sleep(JOURNAL_PAUSE_S)
+                continue
             pause = LONGEST_SLEEP_S
             if next_at is not None:
                 pause = min(pause, max(1.0, (next_at - self._clock.now()).total_seconds()))

@@ -10,6 +10,7 @@ import structlog
 
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import JournalError
+from ttlock_agent.jobs.radio import JOURNAL_PAUSE_S
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.timesync import CANNOT_TELL, TimeSync
 
@@ -46,6 +47,8 @@ class Housekeeper:
                 await self.tidy()
             except JournalError as error:
                 log.error("journal_unusable", code=error.code, hint=error.hint)  # noqa: TRY400
+                await self._clock.sleep(JOURNAL_PAUSE_S)
+                continue
             await self._clock.sleep(ROUND_S)
 
     async def tidy(self) -> None:
