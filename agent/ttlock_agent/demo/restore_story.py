@@ -232,7 +232,9 @@ class RestoreStory:
         await self._stage.start_agent()
         done = self._must(await self._stage.command(*asked))
         self._account.report = done.body
-        self._tell("restored", {"restored": len(done.body["restored"])})
+        # The one that was cut off goes on by itself, and may be over before it is asked for again.
+        counts = {"restored": len(done.body["restored"]), "was_there": done.body["was_there"]}
+        self._tell("restored", counts)
 
     async def _erase(self, backup: str) -> None:
         erased = self._must(await self._stage.command("backup", "erase", backup, "--yes"))

@@ -31,7 +31,8 @@ class RestoreNarrator(Narrator[RestoreAccount]):
             click.echo(f"  {what:<44}{doors}{note}")
         report = account.report
         click.echo()
-        click.echo(f"  restored and proved  {len(report['restored'])} items")
+        restored, there = len(report["restored"]), report["was_there"]
+        click.echo(f"  proved by reading    {restored + there} items, {there} were there")
         click.echo(f"  settings             {'as before' if account.are_settings_back else 'LOST'}")
         for left in report["not_restorable"]:
             click.echo(f"  left out             {left['kind']} passcode: {left['reason']}")
@@ -88,7 +89,10 @@ class RestoreNarrator(Narrator[RestoreAccount]):
         )
 
     def _restored(self, fields: dict[str, Any]) -> str:
-        return f"restore, the same command again: {fields['restored']} items, each read back."
+        return (
+            f"restore, the same command again: {fields['restored']} items restored,"
+            f" {fields['was_there']} there already; each read back."
+        )
 
     def _erased(self, _fields: dict[str, Any]) -> str:
         return "backup erase: its key is destroyed, so that no copy opens."
