@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from ttlock_agent.alone import config_alone
 from ttlock_agent.cli import verbs as verb_commands
 from ttlock_agent.cli.fields import parameters_of
-from ttlock_agent.cli.main import cli
+from ttlock_agent.cli.main import cli, main
 from ttlock_agent.cli.render import readable, table
 from ttlock_agent.cli.windows import parse_windows
 from ttlock_agent.config import load_config
@@ -216,3 +216,24 @@ def test_an_agent_for_one_command_needs_no_secret_of_the_service(tmp_path: Path)
     assert "systemctl start" in refused.value.hint
     (state / "vault.key").touch()
     assert config_alone(load_config(file), tmp_path / "socket").agent.state_directory == state
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [(KeyboardInterrupt, "may have been done"), (click.Abort, "Nothing was changed")],
+)
+def test_ctrl_c_promises_nothing(
+    trouble: type[BaseException],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(_file: object) -> None:
+        raise trouble
+
+    monkeypatch.setattr("ttlock_agent.cli.check.check_config", stop)
+    monkeypatch.setattr("sys.argv", ["ttlock-agent", "check-config", __file__])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == EX_REJECTED
+    assert said in capsys.readouterr().err

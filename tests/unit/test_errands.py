@@ -206,6 +206,29 @@ async def test_a_connection_that_takes_too_long_opens_nothing(
     assert rig.door.count(Unlock) == 0
 
 
+async def test_a_challenge_that_takes_too_long_opens_nothing(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = rig.door.connect
+
+    async def slow(address: str, *, timeout_s: float) -> Any:
+        link = await connect(address, timeout_s=timeout_s)
+        read = link.read
+
+        async def dawdle() -> bytes:
+            if isinstance(rig.door.arrived[-1], CheckUser):
+                rig.clock._move_to(rig.clock.monotonic() + 31)
+            return await read()
+
+        monkeypatch.setattr(link, "read", dawdle)
+        return link
+
+    monkeypatch.setattr(rig.door, "connect", slow)
+    job = await do(rig, "lock.unlock")
+    assert (job.state, job.is_sent) == (JobState.EXPIRED, False)
+    assert (rig.door.count(CheckUser), rig.door.count(Unlock)) == (1, 0)
+
+
 async def test_what_an_earlier_run_accepted_is_never_done(tmp_path: Path) -> None:
     """The clock may stand where it stood before the power went."""
     door = furnished_door()

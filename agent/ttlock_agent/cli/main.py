@@ -91,7 +91,12 @@ def main() -> NoReturn:
     except click.ClickException as error:
         error.show()
         _leave_json(error.exit_code, "usage", error.format_message(), "See --help.")
-    except click.Abort:
+    except click.Abort as abort:
+        # click makes one of Ctrl-C, too, whenever that comes; a question ends without that cause.
+        if isinstance(abort.__cause__, KeyboardInterrupt):
+            _leave(
+                EX_REJECTED, "aborted", "Interrupted.", "What was begun may have been done: look."
+            )
         _leave(EX_REJECTED, "aborted", "Aborted: it was not confirmed.", "Nothing was changed.")
 
 

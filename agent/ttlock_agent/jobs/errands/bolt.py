@@ -7,10 +7,12 @@ opposite, leaves the outcome unknown, for it may have moved and moved back.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ttlock_agent.errors import (
+    JobExpired,
     LinkError,
     LinkLost,
     LockMisunderstood,
@@ -26,6 +28,7 @@ from ttlock_protocol.messages.operate import BoltState, GetState
 from ttlock_protocol.procedures import Procedure, lock, unlock
 
 Move = Callable[..., Procedure[Any]]
+T = TypeVar("T")
 
 
 def _moving(to: BoltState, procedure: Move) -> Runner:
@@ -36,23 +39,37 @@ def _moving(to: BoltState, procedure: Move) -> Runner:
         await errand.steps.mark_sent()
         is_confirmed = True
         try:
-            await errand.visit.run(
-                procedure(
-                    errand.profile.keys,
-                    unique_id=_unique_id(errand),
-                    quirks=errand.profile.quirks,
-                ),
-                auth=Auth.NOTHING,
+            moving = procedure(
+                errand.profile.keys, unique_id=_unique_id(errand), quirks=errand.profile.quirks
             )
+            await errand.visit.run(_in_time(moving, errand.refuse_if_missed), auth=Auth.NOTHING)
         except OutcomeUnknown:
             is_confirmed = False
-        except (LinkLost, ResponseTimeout):
-            # Only the challenge is asked for in a way that ends like this: the bolt did not move.
+        except (JobExpired, LinkLost, ResponseTimeout):
+            # Only around the challenge does it end like this: the bolt did not move.
             await errand.steps.note_not_done()
             raise
         return await _judge(errand, to, is_confirmed=is_confirmed)
 
     return run
+
+
+def _in_time(moving: Procedure[T], refuse_if_missed: Callable[[], None]) -> Procedure[T]:
+    """Look at the clock before each request: a lock may take long to answer with a challenge."""
+    with closing(moving):
+        try:
+            step = next(moving)
+            while True:
+                refuse_if_missed()
+                try:
+                    answer = yield step
+                except CommandRefused as refused:
+                    step = moving.throw(refused)
+                else:
+                    step = moving.send(answer)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 async def _judge(errand: Errand, to: BoltState, *, is_confirmed: bool) -> Outcome:
