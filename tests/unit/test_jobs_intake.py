@@ -102,6 +102,25 @@ async def test_passcodes_of_which_one_begins_like_the_other_are_refused(
     assert (await rig.add(first, id="the same digits again")).state is JobState.ACCEPTED
 
 
+async def test_nobody_takes_a_passcode_from_the_set_of_another(rig: Rig) -> None:
+    rig.door.is_in_range = True
+    await rig.final(await rig.add("482913", owner="pms"))
+    assert await refusal(rig, "passcode.add", id="b", passcode="482913", owner="ha") is (
+        Rejection.DUPLICATE
+    )
+    end = {"valid_until": minute(NOW, hours=1)}
+    assert (await rig.final(await rig.add("482913", id="c", **end))).state is JobState.PROVED
+    (wish,) = await rig.journal.wanted(LOCK)
+    assert (wish.owner, wish.valid_until) == ("pms", NOW + timedelta(hours=1))
+    for owner in ("ha", "mqtt"):
+        await rig.final(await rig.ask("passcode.sync", id=owner, owner=owner, passcodes=[]))
+    assert [each.owner for each in await rig.journal.wanted(LOCK)] == ["pms"]
+
+
+async def test_only_the_cloud_says_what_is_the_clouds(rig: Rig) -> None:
+    assert await refusal(rig, "passcode.add", passcode="482913", owner="cloud") is Rejection.INVALID
+
+
 async def test_what_is_over_collides_with_nothing(rig: Rig) -> None:
     await rig.add("482913", valid_until=minute(NOW, hours=1), deadline_at=minute(NOW, days=9))
     await rig.clock.advance(2 * 3600)

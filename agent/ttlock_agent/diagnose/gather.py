@@ -14,14 +14,13 @@ from ttlock_agent.diagnose.facts import Facts, Session, Wish
 from ttlock_agent.diagnose.firmware import Fault
 from ttlock_agent.errors import AgentError
 from ttlock_agent.jobs.memory import CLOCK, CLOCK_HISTORY
-from ttlock_agent.jobs.model import Job, JobState, PasscodeKind, WantedPasscode
+from ttlock_agent.jobs.model import CLOUD_OWNER, Job, JobState, PasscodeKind, WantedPasscode
 from ttlock_agent.jobs.signal import SIGNAL
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.sync import is_over
 from ttlock_agent.lock.visit import LockProfile
 from ttlock_agent.requests import BENCH_VERBS
 from ttlock_agent.watch.book import Book, Claim
-from ttlock_agent.watch.claims import OWNER
 from ttlock_agent.watch.watch import GatewayWatch
 from ttlock_protocol.messages.passcodes import PasscodeRecord
 
@@ -140,7 +139,7 @@ def _wish_of(claim: Claim) -> WantedPasscode:
         valid_from=claim.valid_from,
         valid_until=claim.valid_until,
         label=claim.label,
-        owner=OWNER,
+        owner=CLOUD_OWNER,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -12,6 +13,7 @@ from ttlock_agent.clock import Clock
 from ttlock_agent.errors import JobCancelled, JobRejected, NoSuchJob, Rejection
 from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.model import (
+    CLOUD_OWNER,
     GUEST_PRIORITY,
     Job,
     JobFailure,
@@ -36,8 +38,10 @@ from ttlock_agent.requests import (
     LockEnrol,
     LockUnlock,
     ParsedRequest,
+    PasscodeAdd,
     PasscodeSync,
     Priority,
+    Request,
     canonical_content,
     refuse_late,
     secrets_of,
@@ -178,6 +182,8 @@ class Intake:
         if wish is None:
             return Demand()
         if wish.is_wanted:
+            if source in CALLERS:
+                wish = self._with_owner(wish, request.params, present)
             self._refuse_untellable(wish)
             self._refuse_collision(wish, present)
         return Demand(wanted=(wish,))
@@ -208,6 +214,40 @@ class Intake:
                 reason=Rejection.INVALID,
                 hint="A broker may keep a message for hours; say until when you would stand there.",
             )
+
+    def _with_owner(
+        self, wish: WantedPasscode, params: Request, present: Sequence[WantedPasscode]
+    ) -> WantedPasscode:
+        """Leave a passcode to whose set it is in; raises ``JobRejected`` if two want it as theirs.
+
+        Else whoever edits one would take it along when their own set is emptied.
+        """
+        is_named = isinstance(params, PasscodeAdd) and params.owner is not None
+        if is_named and wish.owner == CLOUD_OWNER:
+            raise JobRejected(
+                f"What belongs to `{CLOUD_OWNER}` is what the cloud lists.",
+                reason=Rejection.INVALID,
+                hint="Name another owner, or add the passcode in the cloud.",
+            )
+        now = self._clock.now()
+        standing = next(
+            (
+                each
+                for each in present
+                if each.digits == wish.digits and each.is_wanted and not is_over(each, now)
+            ),
+            wish,
+        )
+        if standing.owner in (wish.owner, CLOUD_OWNER):
+            return wish
+        if is_named:
+            raise JobRejected(
+                f"The passcode belongs to `{standing.owner}` already.",
+                reason=Rejection.DUPLICATE,
+                hint="Choose other digits, have the other owner give them up first, or leave"
+                " `owner` out to change the passcode for its owner.",
+            )
+        return replace(wish, owner=standing.owner)
 
     def _refuse_untellable(self, wish: WantedPasscode) -> None:
         try:

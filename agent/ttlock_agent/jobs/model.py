@@ -247,6 +247,10 @@ class PasscodeKind(StrEnum):
     CYCLIC = "cyclic"
 
 
+CLOUD_OWNER: Final = "cloud"
+"""Whose the passcodes are that the vendor's cloud lists; what it lists no more is removed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedPasscode:
     """Desired state of one passcode on one lock."""

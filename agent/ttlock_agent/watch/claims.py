@@ -15,6 +15,7 @@ from ttlock_agent.cloud.models import (
     PasscodeStatus,
 )
 from ttlock_agent.cloud.models import PasscodeKind as CloudKind
+from ttlock_agent.jobs.model import CLOUD_OWNER
 from ttlock_agent.requests import (
     GatewayState,
     ParsedRequest,
@@ -28,8 +29,6 @@ from ttlock_agent.requests.structs import MAX_LABEL
 from ttlock_agent.watch.book import Claim
 from ttlock_agent.watch.verdict import GatewayView
 
-OWNER: Final = "cloud"
-"""Whose wishes these are: what it lists no more is removed, those of others are not touched."""
 CUSTOM_KINDS: Final = {
     CloudKind.PERMANENT: PasscodeKind.PERMANENT,
     CloudKind.PERIOD: PasscodeKind.PERIOD,
@@ -99,7 +98,7 @@ def request_for(
         given_kind=claim.kind,
         valid_from=claim.valid_from,
         valid_until=claim.valid_until,
-        owner=OWNER,
+        owner=CLOUD_OWNER,
         priority=priority,
     )
     return ParsedRequest(request_id, "passcode.add", params)

@@ -11,7 +11,7 @@ import structlog
 from ttlock_agent.clock import Clock
 from ttlock_agent.errors import JobRejected
 from ttlock_agent.jobs.intake import Intake
-from ttlock_agent.jobs.model import Job, JobState, Premise, WantedPasscode
+from ttlock_agent.jobs.model import CLOUD_OWNER, Job, JobState, Premise, WantedPasscode
 from ttlock_agent.jobs.store import Journal
 from ttlock_agent.jobs.sync import is_over
 from ttlock_agent.requests import (
@@ -25,12 +25,12 @@ from ttlock_agent.requests import (
 )
 from ttlock_agent.validation import BadValue
 from ttlock_agent.watch.book import Book, Claim, Vanished
-from ttlock_agent.watch.claims import OWNER, request_for
+from ttlock_agent.watch.claims import request_for
 
 log = structlog.get_logger()
 
 SOURCE: Final = "takeover"
-_OURS: Final = frozenset({OWNER, SOURCE})
+_OURS: Final = frozenset({CLOUD_OWNER, SOURCE})
 _ASK_AGAIN: Final = frozenset({JobState.EXPIRED, JobState.OUTCOME_UNKNOWN})
 """Ends after which a new job may do better; refusals by the lock are final."""
 
@@ -92,7 +92,7 @@ class Takeover:
         person.
         """
         now = self._clock.now()
-        owned = [wish for wish in wishes if wish.owner == OWNER and not is_over(wish, now)]
+        owned = [wish for wish in wishes if wish.owner == CLOUD_OWNER and not is_over(wish, now)]
         gone = {
             self._journal.mark(lock, wish.digits): wish
             for wish in owned
