@@ -67,16 +67,16 @@ start() {
     systemctl start "$unit" && is_up
 }
 
-keep_state() { # the journal as the old release left it, for the case that the new one does not start
+keep_state() { # the journal as the old release left it, in case the new one makes it unreadable
     [ -d "$state" ] || return 0
     as_user sh -c 'umask 077 && rm -rf "$2" && mkdir "$2" &&
         for file in "$1"/journal.db*; do [ ! -e "$file" ] || cp -p "$file" "$2/" || exit; done' \
         sh "$state" "$copy"
 }
 
-restore_state() {
+restore_state() { # at each moment a power cut leaves a whole journal: no other one's log beside it
     [ -d "$copy" ] || return 0
-    as_user sh -c 'rm -f "$1"/journal.db* && for file in "$2"/*; do
+    as_user sh -c 'rm -f "$1"/journal.db-* && for file in "$2"/*; do
         [ ! -e "$file" ] || mv "$file" "$1/" || exit; done && rm -rf "$2"' sh "$state" "$copy"
 }
 
@@ -91,7 +91,11 @@ switch() { # release: makes it the current one, or leaves everything as it was
     fi
     check_config "$1"
     systemctl stop "$unit"
-    keep_state
+    keep_state || {
+        forget_state || true
+        start || die "no room to keep the journal, and $old does not start; see: journalctl -u $unit"
+        die "no room to keep the journal; $old runs on"
+    }
     point current "$1"
     if start; then
         forget_state
@@ -100,9 +104,17 @@ switch() { # release: makes it the current one, or leaves everything as it was
     fi
     say "release $1 does not start; going back to $old" >&2
     systemctl stop "$unit" || true
-    restore_state
     point current "$old"
-    start || die "release $old does not start any more either; see: journalctl -u $unit"
+    # The new release may have accepted requests before it failed: the copy is for a journal that the
+    # old one cannot read.
+    if start; then
+        forget_state
+    else
+        systemctl stop "$unit" || true
+        say "release $old does not start with this journal; taking the one before the upgrade" >&2
+        restore_state
+        start || die "release $old does not start any more either; see: journalctl -u $unit"
+    fi
     die "release $1 did not start; $old runs again. See: journalctl -u $unit"
 }
 

@@ -28,8 +28,13 @@ is-active) [ -e "$FAKE/is-active" ] ;;
 stop) rm -f "$FAKE/is-active" ;;
 start)
     running=$(readlink "$TTLOCK_BASE/current")
-    # What a release does to the journal before it fails is undone.
-    [ ! -d "$TTLOCK_STATE" ] || echo "migrated by $running" >>"$TTLOCK_STATE/journal.db"
+    if [ -d "$TTLOCK_STATE" ]; then
+        case $running in "$(cat "$FAKE/choosy")"-*)
+            ! grep -q "used by 2.0" "$TTLOCK_STATE/journal.db" || exit 1 ;;
+        esac
+        echo "used by ${running%%-*}" >>"$TTLOCK_STATE/journal.db"
+        touch "$TTLOCK_STATE/journal.db-wal"
+    fi
     case " $(cat "$FAKE/broken") " in *" ${running%%-*} "*) exit 1 ;; esac
     touch "$FAKE/is-active"
     ;;
@@ -147,7 +152,9 @@ class Machine:
         for name, text in scripts.items():
             (programs / name).write_text(text)
             (programs / name).chmod(0o755)
+        # The versions that use the journal and then fail; the one that cannot read 2.0's.
         (self.fake / "broken").write_text("")
+        (self.fake / "choosy").write_text("")
         self.script = self.fake / "release.sh"
         self.has_systemd()
 
@@ -247,25 +254,59 @@ def test_a_running_service_is_moved_to_the_new_release(
     assert new.startswith("2.0-")
     assert machine.calls == ["stop ttlock-agent.service", "start ttlock-agent.service"]
     assert str((machine.base / "previous").readlink()) == old
-    assert (machine.state / "journal.db").read_text() == f"jobs\nmigrated by {new}\n"
-    assert [each.name for each in machine.state.iterdir()] == ["journal.db"]
+    assert (machine.state / "journal.db").read_text() == "jobs\nused by 2.0\n"
+    assert not (machine.state / ".before-upgrade").exists()
 
 
-def test_one_that_does_not_start_is_taken_back_and_so_is_the_journal(
-    machine: Machine, house: Callable[..., Path]
-) -> None:
+def fail_to_upgrade(
+    machine: Machine, house: Callable[..., Path], **programs: str
+) -> subprocess.CompletedProcess[str]:
+    """Upgrade a running 1.0, which must go on to run; ``programs`` replace the host's."""
     old = machine.install(house("1.0"))
     machine.service_runs()
     machine.state.mkdir()
     (machine.state / "journal.db").write_text("jobs\n")
-    (machine.fake / "broken").write_text("2.0")
+    for name, text in programs.items():
+        (machine.fake / "bin" / name).write_text(text)
+        (machine.fake / "bin" / name).chmod(0o755)
     done = machine("install", house("2.0"))
     assert done.returncode == 1
-    assert "did not start" in done.stderr
     assert machine.current == old
     assert (machine.fake / "is-active").exists(), "the old release runs again"
-    assert (machine.state / "journal.db").read_text() == f"jobs\nmigrated by {old}\n"
-    assert [each.name for each in machine.state.iterdir()] == ["journal.db"]
+    assert not (machine.state / ".before-upgrade").exists()
+    return done
+
+
+def test_one_that_does_not_start_is_taken_back_and_what_it_accepted_is_kept(
+    machine: Machine, house: Callable[..., Path]
+) -> None:
+    (machine.fake / "broken").write_text("2.0")
+    assert "did not start" in fail_to_upgrade(machine, house).stderr
+    assert (machine.state / "journal.db").read_text() == "jobs\nused by 2.0\nused by 1.0\n"
+
+
+def test_a_journal_that_the_old_release_refuses_is_taken_back_too(
+    machine: Machine, house: Callable[..., Path]
+) -> None:
+    (machine.fake / "broken").write_text("2.0")
+    (machine.fake / "choosy").write_text("1.0")
+    # A power cut may come before each move: there must be a journal, and no log but its own.
+    watch = (
+        '#!/bin/sh\ncase $* in *before-upgrade*)\n    ls "$TTLOCK_STATE" >"$FAKE/moved" ;;\nesac\n'
+        f'exec {shutil.which("mv")} "$@"\n'
+    )
+    done = fail_to_upgrade(machine, house, mv=watch)
+    assert "the one before the upgrade" in done.stderr
+    assert (machine.state / "journal.db").read_text() == "jobs\nused by 1.0\n"
+    assert (machine.fake / "moved").read_text() == "journal.db\n"
+
+
+def test_without_room_for_a_copy_of_the_journal_the_old_release_runs_on(
+    machine: Machine, house: Callable[..., Path]
+) -> None:
+    done = fail_to_upgrade(machine, house, cp="#!/bin/sh\nexit 1\n")
+    assert "no room to keep the journal" in done.stderr
+    assert (machine.state / "journal.db").read_text() == "jobs\nused by 1.0\n"
 
 
 def test_a_configuration_that_the_new_release_refuses_stops_the_upgrade(
