@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent_rig import LOCK, ZONE, Door, Rig, minute, rig_at
+from agent_rig import LOCK, ZONE, Door, Rig, minute, rig_at, start_rig
 from ttlock_agent.jobs.model import (
     Accepted,
     FormerPasscode,
@@ -244,6 +244,23 @@ async def test_strangers_are_removed_where_the_owner_wants_that(tmp_path: Path) 
         await rig.visits(1)
         assert rig.door.digits == ["482913"]
         assert [told["event_type"] for told in await rig.events()] == ["passcode_unknown"]
+
+
+async def test_guests_are_no_strangers_after_the_journal_was_lost(tmp_path: Path) -> None:
+    door = Door(ManualClock())
+    async with rig_at(tmp_path, door, removes_unknown=True) as rig:
+        await rig.final(await rig.add("482913"))
+        image = rig.image(tmp_path / "two")
+    (image / "journal.db").write_bytes(b"nonsense" * 1024)
+    (image / "journal.db-wal").unlink()
+    again = await start_rig(image, door, removes_unknown=True)
+    try:
+        await again.final(await again.add("330055"))
+        await again.visits(1)
+        assert sorted(door.digits) == ["330055", "482913"]
+        assert [told["event_type"] for told in await again.events()] == ["passcode_unknown"]
+    finally:
+        await again.stop()
 
 
 async def test_room_is_made_by_removing_known_passcodes_that_are_over(tmp_path: Path) -> None:

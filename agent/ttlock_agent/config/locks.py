@@ -183,7 +183,8 @@ class LockConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         UnknownPasscodes,
         Meta(
             description="What becomes of passcodes that nobody asked this agent for: keep (the "
-            "default) reports them, delete removes them as well, be they the owner's own.",
+            "default) reports them, delete removes them as well, be they the owner's own; not "
+            "while a damaged journal lies set aside, for it knew who asked for them.",
             examples=["keep"],
         ),
     ] = UnknownPasscodes.KEEP

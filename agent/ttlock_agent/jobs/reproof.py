@@ -75,7 +75,11 @@ class Reproof:
         for record, former in found.returned:
             await self._remove(profile, record, former)
         await self._name_strangers(profile, found.strangers)
-        return found.is_surprising or bool(profile.removes_unknown and found.strangers)
+        return found.is_surprising or bool(self._removes_unknown(profile) and found.strangers)
+
+    def _removes_unknown(self, profile: LockProfile) -> bool:
+        # A journal that was lost took all wishes along: then nobody the agent knows is everybody.
+        return profile.removes_unknown and self._journal.set_aside is None
 
     async def is_due(self, profile: LockProfile) -> bool:
         """Whether something is proved on this lock, and was so too long ago."""
@@ -138,7 +142,7 @@ class Reproof:
             )
             for name in sorted(new)
         ]
-        if profile.removes_unknown:
+        if self._removes_unknown(profile):
             for name, record in names.items():
                 # The time makes it another job if the same passcode is put there again later.
                 await self._accept(
