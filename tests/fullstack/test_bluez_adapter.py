@@ -184,10 +184,14 @@ async def test_switched_off_during_a_scan(dbus_rig: BluezRig) -> None:
     ],
     ids=["unplugged", "switched off"],
 )
+@pytest.mark.parametrize("hanging", [{"Connect"}, {"Connect", "Disconnect"}], ids=["one", "both"])
 async def test_what_happens_while_connecting_is_named(
-    dbus_rig: BluezRig, happens: Callable[[BluezRig], None], expected: AdapterProblem
+    dbus_rig: BluezRig,
+    happens: Callable[[BluezRig], None],
+    expected: AdapterProblem,
+    hanging: set[str],
 ) -> None:
-    dbus_rig.bluez.hanging.add("Connect")
+    dbus_rig.bluez.hanging |= hanging
     connecting = asyncio.create_task(problem(dbus_rig, SEEN_S))
     while "Device1.Connect" not in dbus_rig.bluez.calls:
         await asyncio.sleep(0)

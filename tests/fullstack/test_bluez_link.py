@@ -12,7 +12,13 @@ from dbus_fast import BusType, Message
 from dbus_fast.aio import MessageBus
 
 from ttlock_agent.clock import SystemClock
-from ttlock_agent.errors import ConnectFailed, LinkLost, LockNotSeen
+from ttlock_agent.errors import (
+    AdapterProblem,
+    AdapterUnavailable,
+    ConnectFailed,
+    LinkLost,
+    LockNotSeen,
+)
 from ttlock_agent.link.bluez import BluezTimes
 from ttlock_agent.link.bluez_link import BluezLink
 from ttlock_agent.link.bluez_recovery import RecoveryCounts
@@ -190,6 +196,17 @@ async def test_a_connection_that_fails_leaves_nothing_behind(
         dbus_rig.bluez.refuse(method, Refusal("Failed", "le-connection-unknown"))
     with pytest.raises(ConnectFailed):
         await connect(dbus_rig)
+    assert not dbus_rig.lock.is_connected
+    dbus_rig.bluez.hanging.clear()
+    await (await connect(dbus_rig)).close()
+
+
+async def test_neither_connecting_nor_giving_it_up_is_answered(dbus_rig: BluezRig) -> None:
+    dbus_rig.bluez.hanging |= {"Connect", "Disconnect"}
+    with pytest.raises(AdapterUnavailable) as caught:
+        await connect(dbus_rig)
+    assert caught.value.reason is AdapterProblem.STUCK
+    assert dbus_rig.factory.state.recovery.clear_scan == 1
     assert not dbus_rig.lock.is_connected
     dbus_rig.bluez.hanging.clear()
     await (await connect(dbus_rig)).close()

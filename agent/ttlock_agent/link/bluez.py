@@ -250,6 +250,8 @@ class BluezLinkFactory:
         except ConnectFailed:
             await self._examine()
             raise
+        except RADIO_ERRORS as error:
+            raise await self._named(error) from error
 
     async def _find(self, adapter: Adapter, address: str, timeout_s: float) -> Heard:
         ear = Ear(self._clock)
@@ -326,12 +328,12 @@ class BluezLinkFactory:
         return True
 
     async def _named(self, error: BaseException) -> AdapterUnavailable:
-        """Say why scanning failed: what BlueZ tells of the adapter now, else the error itself."""
+        """Say why nothing worked: what BlueZ tells of the adapter now, else the error itself."""
         try:
             await self._examine()
         except AdapterUnavailable as known:
             return known
-        log.info("bluetooth_scan_failed", error=type(error).__name__, detail=str(error))
+        log.info("bluetooth_failed", error=type(error).__name__, detail=str(error))
         named = unavailable(problem_of(error) or AdapterProblem.STUCK)
         self._note(named.reason)
         return named

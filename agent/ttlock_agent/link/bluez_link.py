@@ -160,14 +160,21 @@ async def open_link(
 ) -> BluezLink:
     """Connect to a lock that was heard a moment ago; ``at_close`` passes to the link.
 
-    Raises ``ConnectFailed``. A new client each time: one that connects again may get every
-    notification twice (https://github.com/hbldh/bleak/issues/2002).
+    Raises ``ConnectFailed``, and one of ``RADIO_ERRORS`` when BlueZ answers nothing. A new client
+    each time: one that connects again may get every notification twice
+    (https://github.com/hbldh/bleak/issues/2002).
     """
     inbox = Inbox()
+    is_answering = True
     client = BleakClient(device, inbox.on_disconnected, timeout=timeout_s)
     try:
         at_close.enter_context(bus.watching(device.details["path"], inbox.end))
-        await client.connect()
+        # bleak's own limit is followed by a disconnect that has none.
+        async with time_limit(timeout_s + times.close_s) as limit:
+            try:
+                await client.connect()
+            finally:
+                is_answering = not limit.expired()
         inbox.begin()
         async with inbox.while_up(times.setup_s):
             write, notify = _characteristics(client)
@@ -176,7 +183,7 @@ async def open_link(
     except BaseException as error:
         with at_close:
             await _disconnect(client, limit_s=times.close_s)
-        if isinstance(error, RADIO_ERRORS):
+        if isinstance(error, RADIO_ERRORS) and is_answering:
             log.info("bluetooth_connect_failed", error=type(error).__name__, detail=str(error))
             raise ConnectFailed("The lock advertises, and no connection came about.") from error
         raise
