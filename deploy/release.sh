@@ -2,13 +2,15 @@
 # Puts a release of the agent in place, and back.
 #
 #   release.sh install WHEELHOUSE    build, check, switch, start; go back if it does not start
+#   release.sh refresh WHEELHOUSE    the same, unless what is in place still works
 #   release.sh rollback              switch to the release that ran before
 #   release.sh remove                remove all releases (state and configuration stay)
 #
 # A release is a virtual environment of its own in /opt/ttlock-agent, made from a wheelhouse alone,
 # without network and without pip on the machine. `current` and `previous` are symbolic links. What
 # runs is not touched until its successor has been checked. Installing again what runs already, in
-# working order, does nothing: the package calls this each time Python changes.
+# working order, does nothing. The package refreshes each time Python changes, which must not undo a
+# rollback.
 set -eu
 
 base=${TTLOCK_BASE:-/opt/ttlock-agent}
@@ -126,12 +128,16 @@ prune() { # all releases but the current and the previous one
     done
 }
 
-install_release() {
-    [ -e "$1/SHA256SUMS" ] || die "$1 is no wheelhouse"
-    (cd "$1" && sha256sum --quiet --strict --check SHA256SUMS) || die "$1 is damaged"
+find_python() {
     # The real name, such as python3.11: it outlives the day on which python3 becomes another one.
     python=$(readlink -f "$(command -v python3)") || die "python3 is missing"
     tag=$("$python" -I -c 'import sys; print("{}{}".format(*sys.version_info))')
+}
+
+install_release() {
+    [ -e "$1/SHA256SUMS" ] || die "$1 is no wheelhouse"
+    (cd "$1" && sha256sum --quiet --strict --check SHA256SUMS) || die "$1 is damaged"
+    find_python
     ls "$1"/msgspec-*-cp"$tag"-*.whl >/dev/null 2>&1 ||
         die "this package has no wheels for $("$python" --version); update it first"
     release=$(cat "$1/VERSION")-py$tag-$(sha256sum "$1/SHA256SUMS" | cut -c 1-8)
@@ -144,6 +150,14 @@ install_release() {
     switch "$release"
     prune
     say "release $release is in place"
+}
+
+refresh() { # wheelhouse
+    find_python
+    now=$(target_of current)
+    # One of another Python works only until that is removed, which nobody tells.
+    case $now in *-py"$tag"-*) ! works "$now" 2>/dev/null || return 0 ;; esac
+    install_release "$1"
 }
 
 rollback() {
@@ -159,6 +173,7 @@ rollback() {
 [ "$(id -u)" = 0 ] || die "run this as root"
 case ${1:-} in
 install) install_release "${2:?a wheelhouse}" ;;
+refresh) refresh "${2:?a wheelhouse}" ;;
 rollback) rollback ;;
 remove) rm -rf "${base:?}" ;;
 *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 64 ;;

@@ -136,7 +136,8 @@ def test_whatever_is_in_etc_is_the_owners_to_change(
 
 def test_python_wakes_the_package_up(control: Path) -> None:
     assert (control / "triggers").read_text() == "interest-noawait /usr/bin/python3\n"
-    assert "triggered)" in (control / "postinst").read_text()
+    _, _, triggered = (control / "postinst").read_text().partition("\ntriggered)\n")
+    assert "release.sh refresh " in triggered
 
 
 @pytest.mark.parametrize("script", ["postinst", "prerm", "postrm"])

@@ -395,6 +395,26 @@ def test_rolling_back_and_forward(machine: Machine, house: Callable[..., Path]) 
     assert machine.current == new
 
 
+@pytest.mark.parametrize("cause", ["nothing", "damage", "another Python"])
+def test_a_refresh_undoes_a_rollback_only_where_it_must(
+    machine: Machine, house: Callable[..., Path], cause: str
+) -> None:
+    old = machine.install(house("1.0"))
+    wheelhouse = house("2.0")
+    new = machine.install(wheelhouse)
+    assert machine("rollback").returncode == 0
+    if cause == "damage":
+        (machine.base / old / "bin" / "ttlock-agent").unlink()
+    elif cause == "another Python":  # which is still there, and goes one day
+        other = old.replace(f"-py{TAG.removeprefix('cp')}-", "-py399-")
+        (machine.base / other).symlink_to(old)
+        (machine.base / "current").unlink()
+        (machine.base / "current").symlink_to(other)
+    done = machine("refresh", wheelhouse)
+    assert done.returncode == 0, done.stderr
+    assert machine.current == (old if cause == "nothing" else new)
+
+
 def test_there_is_nothing_to_roll_back_to(machine: Machine, house: Callable[..., Path]) -> None:
     release = machine.install(house("1.0"))
     done = machine("rollback")
