@@ -1,5 +1,6 @@
 """The lock's clock: measured, set, remembered; and this machine's own, which may be wrong."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from agent_rig import LOCK, Door, Rig, minute, no_hook, rig_at, start_rig
+from agent_rig import LOCK, PATIENCE_S, Door, Rig, minute, no_hook, rig_at, start_rig
 from ttlock_agent.jobs.daylight import Daylight, next_change
 from ttlock_agent.jobs.drift import MAX_ENTRIES, drift_s_per_day, longer_history
 from ttlock_agent.jobs.housekeeping import Housekeeper
@@ -144,6 +145,99 @@ async def test_deleting_and_reading_need_no_time(tmp_path: Path) -> None:
     async with rig_at(tmp_path, door, time_sync=Switch(False)) as rig:
         assert (await rig.final(await rig.delete("482913"))).state is JobState.PROVED
         assert (await rig.final(await rig.ask("passcode.list"))).state is JobState.DONE
+
+
+async def test_a_passcode_that_is_deleted_meanwhile_is_not_added_once_the_time_is_known(
+    tmp_path: Path,
+) -> None:
+    time_sync = Switch(False)
+    async with rig_at(tmp_path, time_sync=time_sync) as rig:
+        old = await rig.add("482913", valid_until=minute(rig.clock.now(), days=1))
+        await rig.until(old, waits_for_time)
+        other = await rig.add("771204", valid_until=minute(rig.clock.now(), days=1))
+        deleted = await rig.final(await rig.delete("482913"))
+        assert deleted.state is JobState.PROVED
+        time_sync.told = True
+        assert (await rig.later(other)).state is JobState.PROVED
+        old = await rig.final(old)
+        assert (old.state, rig.door.adds) == (JobState.CANCELLED, ["771204"])
+        told = [each for each in await rig.answers() if each["job"] == old.id]
+        assert [each.get("result") for each in told] == [None, "cancelled"]
+        assert [wish.digits for wish in await rig.journal.wanted(LOCK)] == ["771204"]
+
+
+async def test_a_guest_is_kept_out_although_a_change_of_his_passcode_waits(tmp_path: Path) -> None:
+    time_sync = Switch(False)
+    async with rig_at(tmp_path, time_sync=time_sync) as rig:
+        await rig.final(await rig.add("482913"))
+        longer = await rig.add("482913", id="b", valid_until=minute(rig.clock.now(), days=1))
+        await rig.until(longer, waits_for_time)
+        assert (await rig.final(await rig.delete("482913"))).state is JobState.PROVED
+        time_sync.told = True
+        assert (await rig.final(longer)).state is JobState.CANCELLED
+        await rig.final(await rig.ask("clock.sync"))
+        assert (rig.door.digits, await rig.journal.wanted(LOCK)) == ([], [])
+
+
+async def test_the_last_of_several_changes_holds_once_the_time_is_known(tmp_path: Path) -> None:
+    time_sync = Switch(False)
+    async with rig_at(tmp_path, time_sync=time_sync) as rig:
+        end = minute(rig.clock.now(), days=1)
+        first = await rig.add("482913", id="a", valid_until=end)
+        await rig.until(first, waits_for_time)
+        permanent = await rig.final(await rig.add("482913", id="b"))
+        assert permanent.state is JobState.PROVED
+        last = [
+            await rig.add("482913", id=f"c-{days}", valid_until=minute(end, days=days))
+            for days in (1, 2)
+        ]
+        await rig.until(last[-1], waits_for_time)
+        assert (await rig.final(first)).state is JobState.CANCELLED
+        time_sync.told = True
+        assert [(await rig.later(job)).state for job in last] == [JobState.PROVED] * 2
+        (wish,) = await rig.journal.wanted(LOCK)
+        assert wish.valid_until == minute(end, days=2)
+
+
+async def test_a_later_set_is_not_undone_by_an_earlier_one_that_waited(tmp_path: Path) -> None:
+    time_sync = Switch(False)
+    async with rig_at(tmp_path, time_sync=time_sync) as rig:
+        timed = {"passcode": "482913", "valid_until": minute(rig.clock.now(), days=1)}
+        first = await rig.ask("passcode.sync", id="a", owner="pms", passcodes=[timed])
+        (part,) = await rig.journal.parts(first.id)
+        await rig.until(part, waits_for_time)
+        entries = [{"passcode": "771204"}]
+        second = await rig.ask("passcode.sync", id="b", owner="pms", passcodes=entries)
+        assert (await rig.final(second)).state is JobState.PROVED
+        time_sync.told = True
+        await rig.final(await rig.ask("clock.sync"))
+        assert (await rig.final(first)).state is JobState.CANCELLED
+        assert (rig.door.digits, rig.door.adds) == (["771204"], ["771204"])
+
+
+async def test_a_lock_whose_keys_go_while_its_jobs_are_looked_at_stops_no_radio(
+    tmp_path: Path,
+) -> None:
+    time_sync = Switch(True)
+    async with rig_at(tmp_path, time_sync=time_sync) as rig:
+        profiles = rig.intake._profiles
+        assert isinstance(profiles, dict)
+        gone = dict(profiles)
+
+        async def reset() -> bool:
+            if asyncio.current_task() is rig.tasks[0]:  # the radio
+                profiles.clear()
+            return True
+
+        time_sync.is_synchronised = reset  # type: ignore[method-assign]
+        job = await rig.add("482913")
+        async with asyncio.timeout(PATIENCE_S):
+            while profiles:
+                await rig.journal.counts()  # lets the journal's thread, and so the radio, go on
+        del time_sync.is_synchronised
+        assert rig.door.connections == 0
+        profiles.update(gone)
+        assert (await rig.later(job)).state is JobState.PROVED
 
 
 @pytest.mark.parametrize("has_arrived", [True, False])

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 from ttlock_agent.clock import Clock
+from ttlock_agent.errors import JobCancelled
 from ttlock_agent.jobs.budget import Budgets, is_urgent
-from ttlock_agent.jobs.model import Job, JobState, Move, WaitReason
+from ttlock_agent.jobs.model import Job, JobFailure, JobState, Move, WaitReason
 from ttlock_agent.jobs.params import wish_of_job
 from ttlock_agent.jobs.passcodes import is_timed
 from ttlock_agent.lock.visit import LockProfile
 from ttlock_agent.timesync import TimeSync
+
+_OVERTAKEN: Final = Move(
+    to=JobState.CANCELLED,
+    error=JobFailure.of(
+        JobCancelled("It had to wait, and a later request about the same passcode goes first.")
+    ),
+)
 
 
 class Gate:
@@ -45,7 +54,9 @@ class Gate:
         spent = {
             lock
             for lock in {job.lock for job in jobs}
-            if await self._budgets.is_used_up(profiles[lock])
+            # A reset may have retired its keys while others were asked about.
+            if (profile := profiles.get(lock)) is not None
+            and await self._budgets.is_used_up(profile)
         }
         return {
             job.id: WaitReason.BUDGET_USED_UP
@@ -58,6 +69,25 @@ class Gate:
             return True
         wish = wish_of_job(job)
         return wish is not None and is_timed(wish, self._clock.now())
+
+
+def overtaken(jobs: Sequence[Job], held_ids: Collection[str]) -> dict[str, Move]:
+    """Return how those of ``jobs`` end that are held while a later one about the passcode is not.
+
+    Neither may the later one wait, which may be what keeps a guest out, nor may the earlier one
+    come after it: the last word holds. What is held was not sent, so it can be given up.
+    """
+    wishes = [(job, wish) for job in jobs if (wish := wish_of_job(job)) is not None]
+    latest: dict[tuple[str, str], int] = {}
+    for job, wish in wishes:
+        if job.id not in held_ids:
+            place = wish.lock, wish.digits
+            latest[place] = max(job.number, latest.get(place, job.number))
+    return {
+        job.id: _OVERTAKEN
+        for job, wish in wishes
+        if job.id in held_ids and job.number < latest.get((wish.lock, wish.digits), 0)
+    }
 
 
 def held(job: Job, reason: WaitReason) -> Move | None:

@@ -26,7 +26,7 @@ from ttlock_agent.jobs.answers import Answers
 from ttlock_agent.jobs.backoff import pause_s
 from ttlock_agent.jobs.door import Sign
 from ttlock_agent.jobs.endings import given_up, named, wait_reason
-from ttlock_agent.jobs.gate import held
+from ttlock_agent.jobs.gate import held, overtaken
 from ttlock_agent.jobs.model import (
     GUEST_PRIORITY,
     Job,
@@ -312,7 +312,10 @@ class Radio:
 
     async def _admitted(self, jobs: Sequence[Job]) -> list[Job]:
         """Return those of ``jobs`` that may go to the lock; journal why the others may not."""
-        return await self._held_back(jobs, await self._work.gate.hold(jobs))
+        reasons = await self._work.gate.hold(jobs)
+        endings = overtaken(jobs, reasons)
+        await move_those_open(self._journal, endings, outbox=self._answers.when_final)
+        return await self._held_back([job for job in jobs if job.id not in endings], reasons)
 
     async def _worth_connecting(self, jobs: Sequence[Job]) -> list[Job]:
         """Return those of ``jobs`` that are a reason to connect."""
