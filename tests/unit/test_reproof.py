@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent_rig import LOCK, ZONE, Door, Rig, minute, rig_at, start_rig
+from agent_rig import LOCK, ZONE, Door, Rig, minute, no_hook, rig_at, start_rig
 from ttlock_agent.jobs.model import (
     Accepted,
     FormerPasscode,
@@ -210,6 +210,36 @@ async def test_what_came_back_is_removed_again(rig: Rig) -> None:
     await visited(rig, 4)
     assert rig.door.digits == ["771204"]
     assert [told["event_type"] for told in await rig.events()] == ["passcode_returned"]
+
+
+async def test_what_came_back_is_removed_although_the_link_broke_and_nothing_else_is_proved(
+    rig: Rig,
+) -> None:
+    await rig.final(await rig.add("482913"))
+    await rig.final(await rig.delete("482913"))
+    await rig.visits(2)
+    put_in(rig.door, stored("482913"))
+    await rig.clock.advance(3600)
+    listings = rig.door.count(GetPasscodes)
+
+    async def cut(_number: int) -> None:
+        if rig.door.count(GetPasscodes) == listings + 3 and rig.door.link is not None:
+            rig.door.link.cut()  # in the second listing
+
+    rig.door.after_write = cut
+    await rig.final(await rig.ask("passcode.list"))
+    await rig.visits(3)
+    assert rig.door.digits == ["482913"]
+    rig.door.after_write = no_hook
+    await rig.clock.advance(3600)
+    await visited(rig, 4)
+    assert rig.door.digits == []
+    assert [told["event_type"] for told in await rig.events()] == ["passcode_returned"]
+    listings = rig.door.count(GetPasscodes)
+    for number in (5, 6):
+        await rig.clock.advance(3600)
+        await visited(rig, number)
+    assert rig.door.count(GetPasscodes) - listings <= 2
 
 
 async def test_a_one_time_passcode_that_was_used_stays_away(rig: Rig) -> None:

@@ -70,6 +70,10 @@ class LockMemory:
         """Return the last review that came to its end, with all the jobs that followed from it."""
         return await self._journal.last_known(lock, STRANGERS)
 
+    async def listed(self, lock: str) -> Known | None:
+        """Return the last complete listing, whether or not what it showed was acted on."""
+        return await self._journal.last_known(lock, LISTING)
+
     @property
     def topics(self) -> Topics:
         """Where things are told."""

@@ -82,11 +82,14 @@ class Reproof:
         return profile.removes_unknown and self._journal.set_aside is None
 
     async def is_due(self, profile: LockProfile) -> bool:
-        """Whether something is proved on this lock, and was so too long ago."""
-        if not any(wish.proved_at for wish in await self._journal.wanted(profile.id)):
-            return False
+        """Whether there is something to compare on this lock, and it was too long ago."""
         # Not the last listing: a crash may have come before what that showed was acted on.
         known = await self._memory.reviewed(profile.id)
+        listed = await self._memory.listed(profile.id)
+        is_unfinished = listed is not None and (known is None or known.as_of < listed.as_of)
+        wanted = await self._journal.wanted(profile.id)
+        if not is_unfinished and not any(wish.proved_at for wish in wanted):
+            return False
         return is_stale(known, self._clock.now(), profile.reproof_interval)
 
     async def _list(self, visit: Visit, profile: LockProfile) -> Listing:
