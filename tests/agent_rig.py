@@ -375,7 +375,9 @@ async def start_rig(
 ) -> Rig:
     """Start the radio and the deadlines on a journal in ``directory``."""
     clock, bell, answers = door.clock, Bell(), Answers(TOPICS)
-    journal = await Journal.open(directory, vault, clock, on_change=bell.ring)
+    journal = await Journal.open(
+        directory, vault, clock, on_change=bell.ring, when_damaged=answers.when_final
+    )
     options = {"clock_tolerance_s": 30, "response_timeout_s": RESPONSE_TIMEOUT_S} | profile
     profiles = {LOCK: LockProfile(id=LOCK, address=ADDRESS, zone=ZONE, keys=keys, **options)}
     alarms = (Alarm(clock), Alarm(clock))

@@ -111,15 +111,19 @@ async def run_agent(config: Config, surroundings: Surroundings) -> None:
     heartbeats = Heartbeats(clock)
     bell = Bell()
     async with AsyncExitStack() as stack:
+        settings = _mqtt_settings(config, surroundings.register_secret)
+        topics, answers = settings.topics, Answers(settings.topics)
         vault, key_source = open_vault(config.agent.state_directory)
         journal = await Journal.open(
-            config.agent.state_directory, vault, clock, on_change=bell.ring
+            config.agent.state_directory,
+            vault,
+            clock,
+            on_change=bell.ring,
+            when_damaged=answers.when_final,
         )
         stack.push_async_callback(journal.close)
         if journal.set_aside is not None:
             log.critical("journal_set_aside", path=str(journal.set_aside))
-        settings = _mqtt_settings(config, surroundings.register_secret)
-        topics, answers = settings.topics, Answers(settings.topics)
         keyring = Keyring(journal)
         radios = Radios(map(config.adapter_of, config.locks), heartbeats=heartbeats, clock=clock)
         bench_alarm, deadline_alarm = Alarm(clock), Alarm(clock)

@@ -59,12 +59,15 @@ class Health:
             for each in self.adapters.states
             if each.problem is not None
         ]
-        if (trouble := self._journal.trouble) is not None:
+        if (trouble := self._journal_trouble()) is not None:
             parts.insert(0, f"journal {trouble.problem}")
         return "; ".join(parts)
 
+    def _journal_trouble(self) -> JournalError | None:
+        return self._journal.trouble or self._journal.damage
+
     def _body(self) -> dict[str, Any]:
-        trouble = self._journal.trouble
+        trouble = self._journal_trouble()
         return {
             "adapters": [each.as_json() for each in self.adapters.states],
             "journal_trouble": None if trouble is None else _trouble(trouble),

@@ -174,3 +174,25 @@ def test_a_damaged_journal_is_set_aside_and_that_is_said_for_as_long_as_the_agen
         assert "passcode_unknown" in [each["event_type"] for each in events]
 
     at_home(tmp_path, test)
+
+
+def test_an_agent_goes_on_beside_a_row_that_is_damaged(tmp_path: Path) -> None:
+    async def test(made: House) -> None:
+        made.doors[FRONT].is_in_range = False
+        lost = ask(made, "135790")
+        await asyncio.sleep(60)
+        await made.kill()
+        with sqlite3.connect(made.state / "journal.db") as journal:
+            for table, column in (("jobs", "sealed_params"), ("wanted", "sealed_digits")):
+                sql = f"UPDATE {table} SET {column} = zeroblob(length({column}))"
+                journal.execute(f"{sql} WHERE {column} IS NOT NULL")
+        journal.close()
+        made.doors[FRONT].is_in_range = True
+        made.start()
+        await asked(made, "771204")
+        said = made.broker.answers(lost)
+        assert [each["error"]["code"] for each in said if "error" in each] == ["journal"]
+        assert await trouble_of(made) == "corrupt"
+        assert sorted(made.doors[FRONT].held) == ["482913", "771204"]
+
+    at_home(tmp_path, test)

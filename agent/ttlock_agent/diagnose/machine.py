@@ -109,7 +109,7 @@ def journal(facts: Facts) -> Finding:
     if trouble:
         return Finding(
             verdict=Verdict.FAIL,
-            sentence=f"The journal keeps nothing. {trouble['message']}",
+            sentence=f"The journal is in trouble. {trouble['message']}",
             evidence=evidence,
             remedy=trouble["hint"],
         )

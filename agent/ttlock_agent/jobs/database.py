@@ -20,7 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self, TypeVar
 
-from ttlock_agent.errors import JournalError, JournalLocked, JournalProblem
+from ttlock_agent.errors import JournalError, JournalLocked, JournalProblem, VaultError
 from ttlock_agent.jobs.schema import migrate
 
 FILE_NAME: Final = "journal.db"
@@ -93,6 +93,9 @@ class Database:
         """Where a damaged file was put, now or at an earlier start, until somebody removes it."""
         self.trouble: JournalError | None = None
         """Why the last change was not kept; ``None`` if it was."""
+        self.mend: Callable[[sqlite3.Connection], None] | None = None
+        """Gives up what does not open, so that the rest does; to be set once the key is known to
+        fit. Runs as a transaction of its own, and what met the damage is tried once more."""
 
     @classmethod
     async def open(cls, directory: Path, now: datetime) -> Self:
@@ -111,12 +114,12 @@ class Database:
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``query``, which changes nothing."""
-        return await self._on_thread(self._read, query)
+        return await self._on_thread(self._mended, self._read, query)
 
     async def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``change`` as one transaction: durable when this returns, undone if it raises."""
         try:
-            outcome: T = await self._on_thread(self._write, change)
+            outcome: T = await self._on_thread(self._mended, self._write, change)
         except JournalError as error:
             self.trouble = error
             raise
@@ -227,6 +230,18 @@ class Database:
 
     def _beside(self, suffix: str) -> Path:
         return self._path.with_name(FILE_NAME + suffix)
+
+    def _mended(self, run: Callable[[Callable[..., T]], T], function: Callable[..., T]) -> T:
+        try:
+            return run(function)
+        except VaultError:
+            if self.mend is None:
+                raise
+        try:
+            self._write(self.mend)
+            return run(function)
+        except VaultError as error:
+            raise _journal_error(JournalProblem.CORRUPT, "a sealed value") from error
 
     def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         with _named_errors():

@@ -82,11 +82,13 @@ class Notes:
     async def last_known(self, lock: str, kind: str) -> Known | None:
         """Return what :meth:`remember_lock` kept."""
         sql = "SELECT sealed_value, as_of FROM lock_memory WHERE lock = ? AND kind = ?"
-        row = await self._database.read(lambda c: one(c, sql, lock, kind))
-        if row is None:
-            return None
-        value = self._rows.open_json(f"memory/{lock}/{kind}", row["sealed_value"])
-        return Known(value=value, as_of=from_micros(row["as_of"]))
+
+        def known(row: sqlite3.Row) -> Known:
+            value = self._rows.open_json(f"memory/{lock}/{kind}", row["sealed_value"])
+            return Known(value=value, as_of=from_micros(row["as_of"]))
+
+        found = await self._read_all(sql, [lock, kind], known)
+        return found[0] if found else None
 
     async def put_secret(self, name: str, value: bytes) -> None:
         """Keep a secret, such as the keys of a lock."""

@@ -24,10 +24,11 @@ def request_of(job: Job) -> Request | None:
     """Return what an open job asks for.
 
     ``None`` for a verb of a newer version, which ran before this one was put back: the job waits
-    for that one, or for its deadline.
+    for that one, or for its deadline. So it is for one that waits for its parts, and whose own
+    parameters were damaged.
     """
     kind = VERBS.get(job.verb)
-    return None if kind is None else params_of(job, kind)
+    return None if kind is None or not job.params else params_of(job, kind)
 
 
 def deadline_of(request: ParsedRequest, now: datetime) -> datetime:

@@ -12,12 +12,14 @@ from typing import Any
 
 import msgspec
 
+from ttlock_agent.errors import VaultError
 from ttlock_agent.jobs.model import (
     FormerPasscode,
     Job,
     JobFailure,
     JobState,
     NewJob,
+    OutboxEntry,
     PasscodeKind,
     ReplyTo,
     Transition,
@@ -83,6 +85,13 @@ def publication_of(row: sqlite3.Row) -> Publication:
         retain=bool(row["is_retained"]),
         expiry_s=row["expiry_s"],
         correlation_data=row["correlation_data"],
+    )
+
+
+def entry_of(row: sqlite3.Row) -> OutboxEntry:
+    """Read a row of the outbox with its place in it."""
+    return OutboxEntry(
+        id=row["id"], publication=publication_of(row), queued_at=from_micros(row["queued_at"])
     )
 
 
@@ -259,6 +268,14 @@ class SealedRows:
     def seal_json(self, purpose: str, value: object) -> bytes:
         """Seal any value JSON can hold."""
         return self._vault.seal(purpose, msgspec.json.encode(value))
+
+    def opens(self, purpose: str, blob: bytes) -> bool:
+        """Whether a sealed value is as it was written."""
+        try:
+            self._vault.open(purpose, blob)
+        except VaultError:
+            return False
+        return True
 
     def open_json(self, purpose: str, blob: bytes) -> Any:
         """Open what :meth:`seal_json` sealed."""

@@ -18,8 +18,9 @@ from typing import Self, TypeVar
 from uuid import uuid4
 
 from ttlock_agent.clock import Clock
-from ttlock_agent.errors import JobRejected, Rejection
+from ttlock_agent.errors import JobRejected, JournalError, Rejection
 from ttlock_agent.jobs.database import Database
+from ttlock_agent.jobs.mending import left_out, mender
 from ttlock_agent.jobs.model import (
     FINAL_STATES,
     Accepted,
@@ -37,10 +38,9 @@ from ttlock_agent.jobs.model import (
 from ttlock_agent.jobs.notes import Notes
 from ttlock_agent.jobs.parts import Family
 from ttlock_agent.jobs.rows import (
+    entry_of,
     former_of,
-    from_micros,
     one,
-    publication_of,
     to_micros,
     transition_of,
 )
@@ -107,10 +107,13 @@ class Journal(Notes):
         *,
         new_id: Callable[[], str] = _new_id,
         on_change: Callable[[], None] = lambda: None,
+        when_damaged: Outbox | None = None,
     ) -> Self:
         """Open or create the journal in ``directory``, which must exist.
 
         ``on_change`` is called after every change to jobs or outbox, once it is durable.
+        ``when_damaged`` says what to publish about a job that ends because its row is damaged;
+        without it nothing is given up, and ``VaultError`` is raised where such a row is met.
 
         Raises ``JournalLocked`` if another agent owns it, ``JournalError`` if it cannot be used,
         ``VaultError`` if its secrets were sealed with another key.
@@ -120,6 +123,9 @@ class Journal(Notes):
         try:
             if await journal.secret(_VAULT_CHECK) is None:
                 await journal.put_secret(_VAULT_CHECK, b"")
+            if when_damaged is not None:
+                rows, wishes = journal._rows, journal._wishes
+                database.mend = mender(rows, wishes, when_damaged, clock, on_change)
             for youngest in await journal.recent(1):
                 journal.first_number = youngest.number + 1
         except BaseException:
@@ -146,6 +152,11 @@ class Journal(Notes):
     def set_aside(self) -> Path | None:
         """Where a damaged journal was put at opening; then this one began empty."""
         return self._database.set_aside
+
+    @property
+    def damage(self) -> JournalError | None:
+        """Which wishes are left out because they do not open, as far as they were met."""
+        return left_out(self._wishes)
 
     # Jobs.
 
@@ -304,7 +315,7 @@ class Journal(Notes):
     async def wanted(self, lock: str) -> list[WantedPasscode]:
         """Return what is wanted on a lock, the oldest wish first."""
         sql = "SELECT * FROM wanted WHERE lock = ? ORDER BY revision"
-        return await self._read_all(sql, [lock], self._rows.wanted_of)
+        return await self._database.read(lambda c: self._wishes.of_rows(c.execute(sql, [lock])))
 
     async def forget_wanted(self, entries: Sequence[WantedPasscode]) -> None:
         """Drop wishes, but for those whose revision is no longer the present one."""
@@ -344,7 +355,7 @@ class Journal(Notes):
     async def outbox(self, *, after: int = 0, limit: int = OUTBOX_PAGE) -> list[OutboxEntry]:
         """Return messages still to be published, in order, beginning after entry ``after``."""
         return await self._read_all(
-            "SELECT * FROM outbox WHERE id > ? ORDER BY id LIMIT ?", [after, limit], _entry_of
+            "SELECT * FROM outbox WHERE id > ? ORDER BY id LIMIT ?", [after, limit], entry_of
         )
 
     async def outbox_done(self, *entry_ids: int) -> None:
@@ -393,9 +404,3 @@ class Journal(Notes):
     async def _read_job(self, column: str, value: str) -> Job | None:
         jobs = await self._read_jobs(f"WHERE {column} = ?", [value])
         return jobs[0] if jobs else None
-
-
-def _entry_of(row: sqlite3.Row) -> OutboxEntry:
-    return OutboxEntry(
-        id=row["id"], publication=publication_of(row), queued_at=from_micros(row["queued_at"])
-    )

@@ -28,6 +28,12 @@ class Wishes:
 
     def __init__(self, rows: SealedRows) -> None:
         self._rows = rows
+        self.damaged: Mapping[int, str] = {}
+        """The lock of each present wish whose digits are known not to open, by revision."""
+
+    def of_rows(self, rows: Iterable[sqlite3.Row]) -> list[WantedPasscode]:
+        """Return wishes, but for those that are known to be damaged."""
+        return [self._rows.wanted_of(row) for row in rows if row["revision"] not in self.damaged]
 
     def revision(self, connection: sqlite3.Connection, lock: str, digits: str) -> int:
         """Return which wish counts for a passcode; 0 if nobody wants anything of it."""
@@ -48,6 +54,7 @@ class Wishes:
                 row["is_held"] = entry.is_held or bool(present["is_held"])
                 if present["job_id"] != entry.job_id:
                     insert(connection, "overtaken", dict(present))
+            self._seen_to(revision)
             # Replacing gives a new revision, for it is the table's AUTOINCREMENT key.
             insert(connection, "wanted", row, or_replace=True)
             if entry.is_wanted:
@@ -67,7 +74,8 @@ class Wishes:
         sql = "SELECT * FROM wanted WHERE lock = ? AND job_id = ?"
         for row in connection.execute(sql, values).fetchall():
             if is_proved:
-                self._fulfil(connection, self._rows.wanted_of(row), now)
+                for wish in self.of_rows([row]):
+                    self._fulfil(connection, wish, now)
             else:
                 self._give_up(connection, row, now)
         sql = "SELECT * FROM overtaken WHERE lock = ? AND job_id = ?"
@@ -85,10 +93,14 @@ class Wishes:
             "WHERE wanted.valid_until <= ? "
             f"AND coalesce(jobs.state, '') NOT IN ({_OPEN_LIST})"
         )
-        over = [self._rows.wanted_of(row) for row in connection.execute(sql, [to_micros(now)])]
+        over = self.of_rows(connection.execute(sql, [to_micros(now)]))
         for wish in over:
             self._retire(connection, wish, now)
         return len(over)
+
+    def _seen_to(self, revision: int) -> None:
+        """A wish that is replaced or dropped is nobody's trouble any more."""
+        self.damaged = {each: lock for each, lock in self.damaged.items() if each != revision}
 
     def _fulfil(self, connection: sqlite3.Connection, wish: WantedPasscode, now: datetime) -> None:
         if wish.is_wanted:
@@ -112,6 +124,7 @@ class Wishes:
             self.put(connection, [wish], now)
             _drop_overtaken(connection, before, "revision = :revision")
         elif not row["is_held"]:
+            self._seen_to(row["revision"])
             connection.execute("DELETE FROM wanted WHERE revision = ?", [row["revision"]])
 
     def _note_fulfilled(
