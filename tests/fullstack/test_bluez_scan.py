@@ -105,6 +105,18 @@ async def test_passive_scanning_that_is_not_offered_is_tried_once(dbus_rig: Blue
     assert dbus_rig.bluez.calls.count("Adapter1.StartDiscovery") == 3
 
 
+async def test_passive_scanning_is_tried_again_with_a_restarted_service(
+    dbus_rig: BluezRig,
+) -> None:
+    async with watching(dbus_rig) as sightings:
+        await anext(sightings)
+        await dbus_rig.bluez.kill()
+        dbus_rig.bluez.offers_passive = True
+        await dbus_rig.bluez.start()
+        while not dbus_rig.factory.state.is_passive:
+            await anext(sightings)
+
+
 async def test_passive_scanning_that_misses_news_is_given_up(dbus_rig: BluezRig) -> None:
     dbus_rig.bluez.offers_passive = True
     dbus_rig.bluez.delivers_passive = False

@@ -150,10 +150,11 @@ class BluezLinkFactory:
         self._tell()
         while True:
             self._news.clear()
-            mode = self._choice.mode
+            choice = self._choice
+            mode = choice.mode
             heard: list[Sighting] = []
             try:
-                heard = await self._listen(mode)
+                heard = await self._listen(choice)
             except AdapterUnavailable as error:
                 if self._may_be_the_adapter(error):
                     is_failing = True
@@ -268,8 +269,9 @@ class BluezLinkFactory:
             raise LockNotSeen(f"No advertisement of {address} arrived.")
         return heard
 
-    async def _listen(self, mode: Mode) -> list[Sighting]:
+    async def _listen(self, choice: ScanChoice) -> list[Sighting]:
         """Scan for one round, in the background; raises ``AdapterUnavailable``."""
+        mode = choice.mode
         async with self._airtime.background() as wanted:
             adapter, _ = await self._examine()
             ear = Ear(self._clock)
@@ -285,12 +287,12 @@ class BluezLinkFactory:
                     raise await self._named(error) from error
                 await self._examine()
                 # The adapter is fine: it is this way of scanning that BlueZ does not offer.
-                self._choice.refused()
+                choice.refused()
                 log.info("passive_scan_refused", error=type(error).__name__)
                 return []
             heard = [each.sighting for each in ear.heard]
             if not (wanted.is_set() or gone.is_set()):
-                self._choice.round_ended(mode, heard)
+                choice.round_ended(mode, heard)
             return heard
 
     @asynccontextmanager
@@ -369,5 +371,7 @@ class BluezLinkFactory:
     def _on_news(self, problem: AdapterProblem | None) -> None:
         """Take what the bus says: a ``problem`` that is certain, or that something has changed."""
         if problem is not None:
+            # The service that comes back may scan in another way than the one that went.
+            self._choice = ScanChoice()
             self._note(problem)
         self._news.set()
