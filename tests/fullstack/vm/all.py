@@ -92,7 +92,7 @@ def make_part(name: str, suite: str, image: str, package: str, cuts: int, kills:
         SMOKE: ((*run, "--", f"KILLS=1 {IN_GUEST} {VM}/scenes.py {SMOKE_SCENES}"), 1200),
         "cuts": ((*power_cuts, "--story", "deliveries"), CUT_S * (cuts + 2)),
         "bench-cuts": ((*power_cuts, "--story", "bench"), CUT_S * (cuts + 2)),
-        "package": ((f"{VM}/package_life.sh", suite, package), 1500),
+        "package": ((f"{VM}/package_life.sh", suite, package), 2400),
     }
     command, limit_s = known[name]
     return Part(name, suite, command, limit_s)

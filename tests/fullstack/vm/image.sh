@@ -21,6 +21,8 @@ bumble=0.0.236 # as in pyproject.toml
 case $suite in bookworm) python=3.11 ;; trixie) python=3.13 ;; *) echo "no suite $suite" >&2; exit 2 ;; esac
 case $arch in amd64) machine=x86_64 ;; arm64) machine=aarch64 ;; *) echo "no machine $arch" >&2; exit 2 ;; esac
 step() { printf '%4d s  %s\n' "$SECONDS" "$*" >&2; }
+# A step in a group of its own, which ends when it lasts too long or this script is ended, by whatever.
+bounded() { setpriv --pdeathsig TERM timeout "$limit" "$@"; }
 
 # ---- tools on the host ------------------------------------------------------
 need=(mmdebstrap e2fsprogs cpio kmod zstd xz-utils python3 python3-pip)
@@ -53,8 +55,10 @@ key=$(cat "$here/image.sh" "$here/guest/init-ramdisk" | sha256sum | cut -c 1-10)
 base=$cache/base-$suite-$arch-$key
 build_base() {
     local part=$base.part
-    rm -rf "$part" "$cache/base-$suite-$arch"-*
+    rm -rf "$part"
     mkdir -p "$part/kdeb"
+    # Older ones go, unless another checkout may still be booting from one.
+    find "$cache" -maxdepth 1 -name "base-$suite-$arch-*" -mmin +720 -exec rm -rf {} +
     # The kernel is only downloaded inside, and unpacked aside: installing it would bring initramfs-tools.
     cat >"$part/fetch-kernel" <<'EOS'
 #!/bin/sh
@@ -66,7 +70,7 @@ mv "$1"/var/tmp/k/*.deb "$3"/
 rmdir "$1/var/tmp/k"
 EOS
     chmod +x "$part/fetch-kernel"
-    timeout "$limit" mmdebstrap --quiet --architectures="$arch" --variant=minbase \
+    bounded mmdebstrap --quiet --architectures="$arch" --variant=minbase \
         --aptopt='Apt::Install-Recommends "false"' --aptopt='Acquire::Retries "3"' \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
         --include="$debian" \
@@ -75,7 +79,7 @@ EOS
     step "Debian $suite $arch: $(du -sm "$part/root" | cut -f 1) MiB"
 
     # What the tests need beside the project, for the guest's Python.
-    timeout "$limit" python3 -m pip install -q --disable-pip-version-check --no-warn-conflicts \
+    bounded python3 -m pip install -q --disable-pip-version-check --no-warn-conflicts \
         --no-compile --target "$part/root/opt/site" --only-binary=:all: --implementation cp \
         --python-version "$python" --abi "cp${python/./}" --abi abi3 --abi none \
         --platform "manylinux_2_17_$machine" --platform "manylinux2014_$machine" \
@@ -174,7 +178,7 @@ if [ ! -e "$image/root.img" ]; then
     if [ -n "$package" ]; then
         cp "$package" "$part/root/tmp/package.deb"
         # No network: what is missing would have to be in the package.
-        timeout "$limit" unshare --net --mount chroot "$part/root" sh -c 'mount -t proc proc /proc &&
+        bounded unshare --net --mount chroot "$part/root" sh -c 'mount -t proc proc /proc &&
             DEBIAN_FRONTEND=noninteractive dpkg -i /tmp/package.deb' >&2 </dev/null
         rm "$part/root/tmp/package.deb"
     fi
