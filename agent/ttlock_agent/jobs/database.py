@@ -114,12 +114,12 @@ class Database:
 
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``query``, which changes nothing."""
-        return await self._on_thread(self._mended, self._read, query)
+        return await self._on_thread(self._read, query)
 
     async def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``change`` as one transaction: durable when this returns, undone if it raises."""
         try:
-            outcome: T = await self._on_thread(self._mended, self._write, change)
+            outcome: T = await self._on_thread(self._write, change)
         except JournalError as error:
             self.trouble = error
             raise
@@ -231,33 +231,36 @@ class Database:
     def _beside(self, suffix: str) -> Path:
         return self._path.with_name(FILE_NAME + suffix)
 
-    def _mended(self, run: Callable[[Callable[..., T]], T], function: Callable[..., T]) -> T:
+    def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        with _named_errors():
+            return self._mended(query)
+
+    def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        with _named_errors():
+            return self._mended(lambda _: self._transaction(change))
+
+    def _mended(self, function: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            return run(function)
+            return function(self._opened())
         except VaultError:
             if self.mend is None:
                 raise
         try:
-            self._write(self.mend)
-            return run(function)
+            self._transaction(self.mend)
+            return function(self._opened())
         except VaultError as error:
             raise _journal_error(JournalProblem.CORRUPT, "a sealed value") from error
 
-    def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        with _named_errors():
-            return query(self._opened())
-
-    def _write(self, change: Callable[[sqlite3.Connection], T]) -> T:
-        with _named_errors():
-            connection = self._opened()
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                outcome = change(connection)
-                connection.execute("COMMIT")
-            except BaseException:
-                connection.rollback()
-                raise
-            return outcome
+    def _transaction(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        connection = self._opened()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            outcome = change(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.rollback()
+            raise
+        return outcome
 
     def _checkpoint(self) -> bool:
         with _named_errors():
