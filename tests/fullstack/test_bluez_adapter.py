@@ -11,9 +11,19 @@ import pytest
 
 from ttlock_agent.errors import AdapterProblem, AdapterUnavailable, LockNotSeen
 
+from .air import AirLock
 from .bus_service import Refusal
 from .fake_bluez import FIRST_ADDRESS
-from .rigs import MAC, SEEN_S, UNSEEN_S, BluezRig, bluez_rig, private_bus
+from .rigs import (
+    MAC,
+    SEEN_S,
+    UNSEEN_S,
+    BluezRig,
+    bluez_rig,
+    new_virtual_lock,
+    paired_memory,
+    private_bus,
+)
 
 LONG_S = 120.0
 """Longer than a test may take: what ends sooner was cut short."""
@@ -107,6 +117,24 @@ async def test_a_service_that_does_not_answer_is_stuck(dbus_rig: BluezRig) -> No
     assert await problem(dbus_rig) is AdapterProblem.STUCK
     dbus_rig.bluez.hanging.clear()
     assert await connects(dbus_rig)
+
+
+async def test_a_bus_that_went_deaf_is_connected_anew(dbus_rig: BluezRig) -> None:
+    """As when the loop stops watching its socket, whose number another one had before."""
+    link = await dbus_rig.factory.connect(MAC, timeout_s=SEEN_S)
+    bus = dbus_rig.factory._bus._bus
+    assert bus is not None
+    asyncio.get_running_loop().remove_reader(bus._fd)
+    other = "AA:BB:CC:44:55:66"
+    dbus_rig.bluez.locks.append(AirLock(new_virtual_lock(paired_memory(other))))
+    with pytest.raises(AdapterUnavailable):
+        await dbus_rig.factory.connect(other, timeout_s=SEEN_S)
+    try:
+        await (await dbus_rig.factory.connect(other, timeout_s=SEEN_S)).close()
+    finally:
+        bus._finalize()
+    await link.write(b"x")
+    await link.close()
 
 
 async def test_an_adapter_that_does_not_start_scanning_is_stuck(dbus_rig: BluezRig) -> None:

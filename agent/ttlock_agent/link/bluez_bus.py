@@ -123,6 +123,8 @@ class BluezBus:
         self._switches = switches
         self._bus: MessageBus | None = None
         self._end: asyncio.Task[None] | None = None
+        self._is_doubted = False
+        """Whether a question stayed unanswered, maybe because the bus itself hears nothing."""
         self._connecting = asyncio.Lock()
         self._watchers: list[tuple[str, Callable[[], None]]] = []
 
@@ -176,8 +178,12 @@ class BluezBus:
         """Let go of the bus; the next question connects again."""
         bus, self._bus = self._bus, None
         end, self._end = self._end, None
+        self._is_doubted = False
         if bus is not None and end is not None:
-            bus.disconnect()
+            if bus.connected:
+                bus.disconnect()
+                # Not waited for: one that hears nothing does not hear of its end either.
+                end.cancel()
             await asyncio.wait({end})
 
     async def _ask(
@@ -202,6 +208,8 @@ class BluezBus:
             async with time_limit(self._call_limit_s):
                 reply = await (await self._connected()).call(message)
         except RADIO_ERRORS as error:
+            # Kept until the next question: meanwhile it may tell that the service was restarted.
+            self._is_doubted = isinstance(error, TimeoutError)
             raise unavailable(problem_of(error) or AdapterProblem.STUCK) from error
         if reply.message_type == MessageType.ERROR:
             name = reply.error_name or ""
@@ -212,7 +220,7 @@ class BluezBus:
 
     async def _connected(self) -> MessageBus:
         async with self._connecting:
-            if self._bus is not None and self._bus.connected:
+            if self._bus is not None and self._bus.connected and not self._is_doubted:
                 return self._bus
             await self.close()
             bus = MessageBus(bus_type=BusType.SYSTEM)
