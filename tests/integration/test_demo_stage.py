@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,14 @@ def test_a_demo_that_is_told_to_stop_takes_its_processes_along(
     config = yaml.safe_load((tmp_path / "a" / "agent.yaml").read_text())
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((config["mqtt"]["host"], config["mqtt"]["port"]), timeout=5)
+    assert not [each for each in _commands() if str(tmp_path) in each]
+
+
+def _commands() -> Iterator[str]:
+    """Give the command line of every process."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            yield file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
 
 
 def test_a_demo_that_fails_leaves_its_logs_and_says_where(tmp_path: Path) -> None:

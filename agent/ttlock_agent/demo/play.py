@@ -42,8 +42,9 @@ def play_demo(
 
     Where it did not, the directory stays: the logs in it tell why. Raises like ``play``.
     """
-    # SIGTERM ends a demo in order, too: its processes would go on without it.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGTERM ends a demo in order, too: its processes would go on without it. By way of SIGINT, for
+    # which asyncio cancels: an exception in the middle of starting a process would forget that one.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     directory = keep or Path(tempfile.mkdtemp(prefix="ttlock-"))
     is_over = False
     try:
