@@ -355,7 +355,15 @@ class Rig:
 
     def image(self, to: Path) -> Path:
         """Copy the state as it is on disk right now; that is what SIGKILL leaves."""
-        return shutil.copytree(self.directory, to)
+        while True:
+            before = self._written()
+            shutil.copytree(self.directory, to, dirs_exist_ok=True)
+            if self._written() == before:  # else the journal's thread wrote in between
+                return to
+
+    def _written(self) -> dict[str, tuple[int, int]]:
+        files = {file.name: file.stat() for file in self.directory.glob("journal.db*")}
+        return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in files.items()}
 
     async def stop(self) -> None:
         for task in self.tasks:
