@@ -755,7 +755,7 @@ async def test_a_reset_does_not_wait_for_hours(rig: BenchRig) -> None:
     job = await rig.ask("lock.reset", source="control", id="r-1", backup=backup, **params)
     assert job.deadline_at is not None
     assert job.deadline_at - rig.clock.now() <= timedelta(minutes=10)
-    ended = await rig.final(job)
+    ended = await rig.later(job)
     assert ended.state is JobState.EXPIRED
     assert rig.door.count(Reset) == 0
 
