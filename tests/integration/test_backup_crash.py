@@ -31,6 +31,7 @@ from backup_rig import (
     bench_at,
     furnished_door,
 )
+from death_rig import Death
 from ttlock_agent.backup.content import Content, SavedHours
 from ttlock_agent.backup.vendor import Hours
 from ttlock_agent.control.messages import Call, Line, Progress, Result
@@ -258,37 +259,6 @@ async def points_of(scenario: Scenario, directory: Path, backup: str) -> list[Po
     names = {"before piece": pieces, "after piece": pieces}
     names |= {"before step": counts["journal"], "after step": counts["journal"]}
     return [(name, number) for name, last in names.items() for number in range(1, last + 1)]
-
-
-class Death:
-    """Strikes once, at one moment; who is struck never goes on."""
-
-    def __init__(self, point: Point, rig: BenchRig, image: Path) -> None:
-        self._name, self._number = point
-        self._rig = rig
-        self._image = image
-        self._steps = 0
-        self.has_struck = asyncio.Event()
-
-    async def at_piece(self, name: str, number: int) -> None:
-        await self._strike_if(name, number)
-
-    async def at_step(self, write: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-        self._steps += 1
-        number = self._steps
-        await self._strike_if("before step", number)
-        result = await write(*args)
-        await self._strike_if("after step", number)
-        return result
-
-    async def _strike_if(self, name: str, number: int) -> None:
-        if (name, number) == (self._name, self._number):
-            self.strike()
-            await asyncio.Event().wait()
-
-    def strike(self) -> None:
-        self._rig.image(self._image)
-        self.has_struck.set()
 
 
 async def die_at(
